@@ -1,0 +1,3 @@
+//! The hands: lends a sandboxed plugin its powers, one tenant at a time.
+
+pub mod store;
