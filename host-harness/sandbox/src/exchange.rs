@@ -3,7 +3,7 @@
 use crate::body::Body;
 use crate::endpoint::{self, Endpoint};
 use crate::fault::{self, Fault, Faults, Script, Verdict};
-use crate::journal::{Journal, Note, all_escaped};
+use crate::journal::{Journal, Note, Secret, all_escaped};
 use crate::object::Object;
 use crate::partner::{ADDRESSES, CONTACTS, Partner, plain};
 use crate::refusal::Refusal;
@@ -24,6 +24,7 @@ pub struct Sandbox(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
+    secret: Secret,
     company: Mutex<Company>,
     in_flight: AtomicUsize,
     in_flight_max: AtomicUsize,
@@ -119,7 +120,8 @@ impl Sandbox {
     pub(crate) fn new(settings: Settings) -> Self {
         let company = Mutex::new(Company::new(settings.clone()));
         let (in_flight, in_flight_max) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Shared { settings, company, in_flight, in_flight_max }))
+        let secret = Secret::new(&settings.secret_key);
+        Self(Arc::new(Shared { settings, secret, company, in_flight, in_flight_max }))
     }
 
     /// The whole state as `GET /state` shows it.
@@ -133,7 +135,7 @@ impl Sandbox {
     #[must_use]
     pub fn requests(&self, since: u64) -> Vec<Value> {
         let entries = self.company().journal.since(since);
-        entries.iter().map(|entry| entry.to_json(&self.0.settings.secret_key)).collect()
+        entries.iter().map(|entry| entry.to_json(&self.0.secret)).collect()
     }
 
     /// A person's edit as `POST /edit` takes it; answers the record as it is then.
@@ -202,7 +204,7 @@ impl Sandbox {
             if json.len() > 1 {
                 json.push(b',');
             }
-            json.extend(entry.to_json(&self.0.settings.secret_key).to_string().into_bytes());
+            json.extend(entry.to_json(&self.0.secret).to_string().into_bytes());
         }
         json.push(b']');
         json

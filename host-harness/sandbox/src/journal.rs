@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -153,10 +154,10 @@ impl Entry {
     }
 
     /// The entry as it is shown, without credentials.
-    pub(crate) fn to_json(&self, secret: &str) -> Value {
+    pub(crate) fn to_json(&self, secret: &Secret) -> Value {
         json!({
             "n": self.n,
-            "path": scrubbed(&self.path, secret),
+            "path": secret.scrub(self.path.clone()),
             "status": self.status,
             "write": self.write,
             "in_flight": self.in_flight,
@@ -167,7 +168,7 @@ impl Entry {
 }
 
 impl Shown {
-    fn to_json(&self, secret: &str) -> Value {
+    fn to_json(&self, secret: &Secret) -> Value {
         match self {
             Shown::Large(large) => json!({"length": large.length, "sha256": large.digest()}),
             Shown::Small(bytes) => {
@@ -177,35 +178,48 @@ impl Shown {
                     map.remove("secret_key");
                     map.remove("company_id");
                 }
-                without_secret(value, secret)
+                secret.scrub_all(value)
             }
         }
     }
 }
 
-fn without_secret(value: Value, secret: &str) -> Value {
-    match value {
-        Value::String(text) => Value::String(scrubbed(&text, secret)),
-        Value::Array(list) => list.into_iter().map(|value| without_secret(value, secret)).collect(),
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| (scrubbed(&key, secret), without_secret(value, secret)))
-            .collect::<Map<_, _>>()
-            .into(),
-        other => other,
-    }
-}
+/// The secret in the forms in which a text can hold it: as it is, as JSON writes it, and all in escapes.
+#[derive(Debug)]
+pub(crate) struct Secret(Vec<String>);
 
-/// A text without the secret, as it is and as JSON writes it.
-fn scrubbed(text: &str, secret: &str) -> String {
-    if secret.is_empty() {
-        return text.to_owned();
+impl Secret {
+    pub(crate) fn new(secret: &str) -> Self {
+        let quoted = Value::from(secret).to_string();
+        let escaped = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+        let mut forms = vec![secret.to_owned(), escaped.to_owned(), all_escaped(secret)];
+        forms.retain(|form| !form.is_empty());
+        forms.dedup();
+        Self(forms)
     }
-    let text = text.replace(secret, "[removed]");
-    let quoted = Value::from(secret).to_string();
-    let escaped = quoted.trim_matches('"');
-    let text = if escaped == secret { text } else { text.replace(escaped, "[removed]") };
-    text.replace(&all_escaped(secret), "[removed]")
+
+    fn scrub(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, form| {
+            if memmem::find(text.as_bytes(), form.as_bytes()).is_some() {
+                text.replace(form, "[removed]")
+            } else {
+                text
+            }
+        })
+    }
+
+    fn scrub_all(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.scrub(text)),
+            Value::Array(list) => list.into_iter().map(|value| self.scrub_all(value)).collect(),
+            Value::Object(map) => map
+                .into_iter()
+                .map(|(key, value)| (self.scrub(key), self.scrub_all(value)))
+                .collect::<Map<_, _>>()
+                .into(),
+            other => other,
+        }
+    }
 }
 
 /// A text with every letter as a JSON escape.
@@ -236,7 +250,8 @@ mod tests {
         let answer = Body::whole(r#"{"opr_desc":"key s\"3cret \u0073\"3cret"}"#);
         note(&mut journal, r#"{"secret_key":"s\"3cret","company_id":"16","q":"xs\"3crety"}"#, &answer);
         note(&mut journal, r#"not json s"3cret s\"3cret"#, &answer);
-        let shown: Vec<Value> = journal.since(0).iter().map(|entry| entry.to_json("s\"3cret")).collect();
+        let shown: Vec<Value> =
+            journal.since(0).iter().map(|entry| entry.to_json(&Secret::new("s\"3cret"))).collect();
         assert_eq!(shown[0]["request"], json!({"q": "x[removed]y"}));
         assert_eq!(shown[0]["response"], json!({"opr_desc": "key [removed] [removed]"}));
         assert_eq!(shown[1]["request"], json!("not json [removed] [removed]"));
@@ -262,7 +277,7 @@ mod tests {
         assert_eq!(journal.unhashed.len(), UNHASHED);
         assert_eq!(Arc::strong_count(&bodies[0]), 1);
         let entries = journal.since(0);
-        let response = &entries[2].to_json("")["response"];
+        let response = &entries[2].to_json(&Secret::new(""))["response"];
         assert_eq!(response["length"], SHOWN + 1);
         assert_eq!(response["sha256"], hex::encode(Sha256::digest("1".repeat(SHOWN + 1))));
     }

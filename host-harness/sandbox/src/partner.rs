@@ -395,7 +395,9 @@ impl Partner {
                 None => edited.set_text("mk_id", number(), order),
                 Some(id) if self.0.rows(list).iter().any(|row| row.text("mk_id") == Some(id)) => {}
                 Some(id) => {
-                    return Err(format!("`{list}` has no row with mk_id {id}; leave mk_id out for a new row"));
+                    return Err(format!(
+                        "`{list}` has no row with mk_id {id}; leave mk_id out for a new row"
+                    ));
                 }
             }
             rows.push(edited);
