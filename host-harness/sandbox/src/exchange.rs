@@ -175,7 +175,10 @@ impl Sandbox {
         let mut fresh = Company::new(self.0.settings.clone());
         let mut company = self.company();
         fresh.epoch = company.epoch + 1;
-        *company = fresh;
+        let before = std::mem::replace(&mut *company, fresh);
+        drop(company);
+        // Giving back a large company takes a while, in which nobody should have to wait.
+        drop(before);
         self.0.in_flight_max.store(self.0.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 

@@ -353,8 +353,8 @@ impl World {
 
     fn addresses(&mut self, land: &Land, company: bool, register: &mut Register) -> Vec<Object> {
         let extra = match (company, self.below(100)) {
-            (true, 0..=55) | (false, 0..=89) => 0,
-            (true, 56..=84) | (false, _) => 1,
+            (true, 0..=63) | (false, 0..=91) => 0,
+            (true, 64..=91) | (false, _) => 1,
             _ => 2,
         };
         let mut types = vec![BILLING];
@@ -397,11 +397,11 @@ impl World {
         if land.foreign || !self.chance(15) {
             address.set_text("country", land.name, order);
         }
-        if self.chance(50) {
+        if self.chance(35) {
             address.set_text("payment_due_days", self.one(&["8", "15", "30", "30", "45", "60"]), order);
         }
         address.set_text("language", land.language, order);
-        if self.chance(60) {
+        if self.chance(30) {
             address.set_text("currency_id", "65", order);
             address.set_text("currency", "EUR", order);
         }
@@ -419,8 +419,8 @@ impl World {
     ) -> Vec<Object> {
         let order = &CONTACT_ORDER;
         let count = match (company, self.below(100)) {
-            (true, 0..=54) | (false, 0..=95) => 1,
-            (true, 55..=84) | (false, _) => 2,
+            (true, 0..=61) | (false, 0..=95) => 1,
+            (true, 62..=91) | (false, _) => 2,
             _ => 3,
         };
         let (phones, mobiles) = (company && self.chance(75), self.chance(70));
@@ -642,7 +642,7 @@ mod tests {
         let repeated = keys.values().map(|count| count - 1).sum::<u32>();
         assert!((80..250).contains(&repeated), "{repeated} repeated tax numbers");
         let size = partners.iter().map(|partner| partner.0.to_json().len()).sum::<usize>() / partners.len();
-        assert!((600..800).contains(&size), "{size} bytes on average");
+        assert!((680..740).contains(&size), "{size} bytes on average");
     }
 
     #[test]
