@@ -710,6 +710,19 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_province_stays_the_only_one() {
+        let mut numbers = Numbers::default();
+        let mut partner = alfa(&mut numbers);
+        let row = &mut partner.0.rows_mut(ADDRESSES).unwrap()[0];
+        row.set_text("provice", "Gorenjska", &ADDRESS_ORDER);
+        let sent =
+            json!({"partner_delivery_address_list": {"mk_id": "400080000001", "province": "Podravska"}});
+        partner.update(&map(sent), &mut numbers, false).unwrap();
+        let row = &partner.0.rows(ADDRESSES)[0];
+        assert_eq!((row.text("provice"), row.text("province")), (Some("Podravska"), None));
+    }
+
+    #[test]
     fn the_strongest_key_present_is_the_key() {
         for (fields, key) in [
             (json!({"customer": "A", "tax_id_number": "si 123-45"}), "tax:12345"),

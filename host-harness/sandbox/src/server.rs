@@ -11,7 +11,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -227,7 +227,8 @@ async fn connection(stream: TcpStream, sandbox: Sandbox, stopped: watch::Receive
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(sandbox.clone(), request));
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new());
+    // An idle connection stays open: a drop that nobody asked for would look like one that somebody did.
+    http.header_read_timeout(None);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     // An error here is a client that left or a fault that was asked for.
     tokio::select! {
@@ -323,4 +324,37 @@ fn pieces(reply: Reply, guard: InFlight) -> impl Stream<Item = Result<Frame<Byte
         }
         Some((Ok(Frame::data(piece)), sending))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+
+    #[tokio::test]
+    async fn a_request_is_out_of_flight_with_its_last_piece() {
+        let running = start(Options { partners: 5_000, ..Options::default() }).await.unwrap();
+        let sandbox = running.sandbox();
+        let body = sandbox.state_body();
+        let (first, guard) = sandbox.arrive();
+        let length = body.len();
+        let reply = Reply {
+            status: 200,
+            content_type: "",
+            retry_after: None,
+            body,
+            announced: length,
+            sent: length,
+            hold: Duration::ZERO,
+            pace: None,
+        };
+        let mut pieces = pin!(pieces(reply, guard));
+        let (mut read, mut second) = (0, 2);
+        while read < length {
+            assert_eq!((first, second), (1, 2), "in flight while there is more to send");
+            read += pieces.next().await.unwrap().unwrap().into_data().unwrap().len();
+            second = sandbox.arrive().0;
+        }
+        assert_eq!(second, 1, "the stream is still there, the request is not");
+    }
 }

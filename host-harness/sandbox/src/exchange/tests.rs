@@ -137,6 +137,20 @@ async fn the_same_body_twice_is_two_partners_and_one_duplicate() {
 }
 
 #[tokio::test]
+async fn added_partners_carry_unknown_keys_too() {
+    let sandbox = sandbox(0);
+    for _ in 0..60 {
+        ask(&sandbox, "add_partner", json!({"partner": {"customer": "Alfa"}})).await;
+    }
+    let known = ["mk_id", "count_code", "customer"];
+    let odd = state_partners(&sandbox)
+        .iter()
+        .filter(|partner| partner.as_object().unwrap().keys().any(|key| !known.contains(&key.as_str())))
+        .count();
+    assert!((5..55).contains(&odd), "{odd} of 60");
+}
+
+#[tokio::test]
 async fn a_refused_update_changes_nothing() {
     let sandbox = sandbox(3);
     let before = sandbox.state();

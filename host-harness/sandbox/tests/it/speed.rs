@@ -9,7 +9,7 @@ use std::time::Instant;
 async fn ten_thousand_pushes_over_a_hundred_thousand_partners() {
     let begin = Instant::now();
     let running = start(Options { partners: 100_000, ..Options::default() }).await.unwrap();
-    eprintln!("start: {:?}", begin.elapsed());
+    eprintln!("start: {:?}, {}", begin.elapsed(), memory("VmRSS"));
 
     let mut client = Client::to(&running.base_url).await;
     for _ in 0..3 {
@@ -45,7 +45,10 @@ async fn ten_thousand_pushes_over_a_hundred_thousand_partners() {
     let begin = Instant::now();
     Client::to(&running.control_url).await.send("POST", "/reset", "").await;
     eprintln!("reset: {:?}", begin.elapsed());
+    eprintln!("peak with this client in the same process: {}", memory("VmHWM"));
+}
+
+fn memory(what: &str) -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    eprintln!("peak with this client in the same process: {peak}");
+    status.lines().find(|line| line.starts_with(what)).unwrap_or_default().to_owned()
 }
