@@ -15,6 +15,7 @@
 
 mod server;
 
+mod answer;
 mod control;
 mod endpoint;
 mod exchange;

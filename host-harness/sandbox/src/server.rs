@@ -1,8 +1,9 @@
 //! The sockets: the vendor's paths on one port, the control door on another.
 
+use crate::answer::Reply;
 use crate::body::{Body, Cursor};
 use crate::control;
-use crate::exchange::{Call, InFlight, Plan, Reply, Sandbox, Settings};
+use crate::exchange::{Call, InFlight, Plan, Sandbox, Settings};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use http_body_util::combinators::UnsyncBoxBody;
