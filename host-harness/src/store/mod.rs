@@ -3,7 +3,25 @@
 //! [`Storage`] is the room of one tenant (bound to one Metakocka company): entries of collections, exactly as
 //! `wit/storage.wit` describes them. The guest and the command line go through the same door.
 
+mod catalog;
+mod error;
+mod house;
+mod limits;
+pub mod memory;
+#[cfg(any(test, feature = "test-kit"))]
+pub mod promises;
+mod record;
+pub mod sqlite;
+mod tenant;
+mod time;
+mod url;
+
 use chrono::{DateTime, Utc};
+
+pub use error::StoreError;
+pub use house::Store;
+pub use tenant::{Connection, LogRecord, Run, Tenant};
+pub use url::{Access, StoreUrl};
 
 /// A collection of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
