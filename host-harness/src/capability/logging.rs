@@ -240,7 +240,9 @@ mod tests {
         }
     }
 
-    fn say(lines: &[(Level, &str, &[(&str, &str)])]) -> (Vec<LogRecord>, Option<String>) {
+    type Said<'a> = (Level, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn say(lines: &[Said<'_>]) -> (Vec<LogRecord>, Option<String>) {
         let kept = Arc::new(Kept::default());
         let mut logging = Logging::new(kept.clone(), Redactor::new("s3cr3t-key"));
         for (level, message, fields) in lines {
@@ -280,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_flood_ends_in_one_counted_line_and_the_last_error_is_still_known() {
-        let mut lines: Vec<(Level, &str, &[(&str, &str)])> = vec![(Level::Info, "x", &[]); 5_000];
+        let mut lines: Vec<Said<'_>> = vec![(Level::Info, "x", &[]); 5_000];
         lines.push((Level::Error, "the end", &[]));
         let (records, last) = say(&lines);
         assert_eq!(records.len(), 2_001);

@@ -291,16 +291,12 @@ async fn an_encoding_nobody_asked_for_is_refused() {
 async fn what_breaks_a_rule_never_leaves() {
     let server = serve(vec![]).await;
     let http = server.http();
-    let rows: [(&str, Box<dyn Fn(&mut Request)>, ErrorKind); 5] = [
-        ("path", Box::new(|request| request.path = "../x".into()), ErrorKind::RefusedByPolicy),
-        (
-            "credentials",
-            Box::new(|request| request.body = br#"{"company_id":1}"#.to_vec()),
-            ErrorKind::RefusedByPolicy,
-        ),
-        ("not JSON", Box::new(|request| request.body = b"id=7".to_vec()), ErrorKind::RefusedByPolicy),
-        ("large", Box::new(|request| request.body = vec![b' '; 1 << 20]), ErrorKind::RefusedByPolicy),
-        ("name", Box::new(|request| request.connection = "other".into()), ErrorKind::UnknownConnection),
+    let rows: [(&str, fn(&mut Request), ErrorKind); 5] = [
+        ("path", |request| request.path = "../x".into(), ErrorKind::RefusedByPolicy),
+        ("credentials", |request| request.body = br#"{"company_id":1}"#.to_vec(), ErrorKind::RefusedByPolicy),
+        ("not JSON", |request| request.body = b"id=7".to_vec(), ErrorKind::RefusedByPolicy),
+        ("large", |request| request.body = vec![b' '; 1 << 20], ErrorKind::RefusedByPolicy),
+        ("name", |request| request.connection = "other".into(), ErrorKind::UnknownConnection),
     ];
     for (name, change, kind) in rows {
         let mut request = ask(Lane::Point);
