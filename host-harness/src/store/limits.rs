@@ -26,7 +26,10 @@ pub(crate) fn has_changes(collection: Collection) -> Result<(), StorageError> {
     if collection.is_crm() {
         return Ok(());
     }
-    Err(StorageError::Invalid(format!("{} is no collection of the CRM: it has no changes", collection.name())))
+    Err(StorageError::Invalid(format!(
+        "{} is no collection of the CRM: it has no changes",
+        collection.name()
+    )))
 }
 
 /// The index and its position in the shape.
