@@ -16,8 +16,9 @@ pub(crate) fn items(what: &str, count: usize) -> Result<(), StorageError> {
 }
 
 pub(crate) fn at_most(what: &str, limit: u32, most: u32) -> Result<(), StorageError> {
-    if limit > most {
-        return Err(StorageError::Invalid(format!("{what} of {limit} entries; at most {most} may be")));
+    // A page of nothing would look like the end.
+    if limit == 0 || limit > most {
+        return Err(StorageError::Invalid(format!("{what} of {limit} entries; 1 to {most} may be")));
     }
     Ok(())
 }

@@ -602,6 +602,7 @@ async fn limits(house: &dyn House) -> Kept {
     invalid(room.find_many(Collection::Seen, "tax_key", &ids, 1).await, "too many keys")?;
     invalid(room.scan(Collection::Seen, None, &[], MAX_SCAN + 1).await, "too long a scan")?;
     invalid(room.changes(Collection::Contacts, 0, MAX_ITEMS as u32 + 1).await, "too many changes")?;
+    invalid(room.changes(Collection::Contacts, 0, 0).await, "a page of no changes")?;
     let writes: Vec<_> = ids.iter().map(|id| put(Collection::Seen, id, "{}")).collect();
     invalid(room.commit(writes.clone()).await, "too many writes")?;
     let big = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_COMMIT_BYTES));

@@ -210,6 +210,25 @@ async fn one_process_writes_and_others_read() {
 }
 
 #[tokio::test]
+async fn what_a_killed_writer_left_is_read_and_written_on() {
+    let site = Site::new().await;
+    let (_, room) = site.tenant("t").await;
+    room.commit(vec![put(Collection::Contacts, "a", "{}")]).await.unwrap();
+    // The files as a kill leaves them: the commit is in the log only, and nobody cleaned up.
+    let left = tempfile::tempdir().unwrap();
+    for name in ["crm.db", "crm.db-wal", "crm.db.lock"] {
+        std::fs::copy(site.folder.path().join(name), left.path().join(name)).unwrap();
+    }
+    for access in [Access::Read, Access::Write] {
+        let store = open(&left, access).await.unwrap();
+        let room = store.storage(&store.tenant("t").await.unwrap()).await.unwrap();
+        assert_eq!(changes(&*room, 0).await, ["a 1"], "{access:?}");
+        drop(room);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_opened_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let missing = open(&folder, Access::Read).await.unwrap_err();
