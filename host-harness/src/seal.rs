@@ -25,7 +25,9 @@ const NONCE: usize = 24;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// Not 32 bytes.
-    #[error("{place} does not hold a master key: give 32 bytes as 64 hex digits or as base64 (`openssl rand -hex 32` makes one)")]
+    #[error(
+        "{place} does not hold a master key: give 32 bytes as 64 hex digits or as base64 (`openssl rand -hex 32` makes one)"
+    )]
     Malformed {
         /// Where it was read.
         place: String,
@@ -50,7 +52,9 @@ pub enum KeyError {
     #[error("the operating system gives no random bytes, so no key can be made")]
     NoRandom,
     /// The value was sealed with another key, for another place, or was changed.
-    #[error("a sealed value does not open: it was made with another master key or was changed; check {MASTER_KEY} and {MASTER_KEY_FILE}")]
+    #[error(
+        "a sealed value does not open: it was made with another master key or was changed; check {MASTER_KEY} and {MASTER_KEY_FILE}"
+    )]
     DoesNotOpen,
 }
 

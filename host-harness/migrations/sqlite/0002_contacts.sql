@@ -3,7 +3,8 @@
 -- One person or business the tenant deals with. Frequently read and indexed columns come first, wide ones last.
 -- `custom` holds fields this schema has no column for. `email_key` and `tax_key` are what look-ups compare, derived
 -- here so that rows written by plain SQL are found too. SQL's lower() and upper() know ASCII only, which is
--- enough for e-mail addresses and tax numbers.
+-- enough for e-mail addresses and tax numbers. The table has a rowid: with it the secondary indexes are half as large,
+-- which saves more than the extra B-tree of the primary key costs. The same goes for the links.
 CREATE TABLE contacts (
     tenant_id           TEXT    NOT NULL,
     id                  TEXT    NOT NULL CHECK (id <> ''),
@@ -35,22 +36,24 @@ CREATE TABLE contacts (
     custom              TEXT CHECK (custom IS NULL OR (json_valid(custom) AND json_type(custom) = 'object')),
     email_key           TEXT GENERATED ALWAYS AS (
         nullif(lower(trim(email, char(32, 9, 10, 13))), '')
-    ) VIRTUAL,
+    ) STORED,
     tax_plain           TEXT GENERATED ALWAYS AS (
         CASE WHEN tax_number GLOB '*[^0-9A-Za-z]*' THEN
             upper(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
                 tax_number, char(32), ''), char(9), ''), char(10), ''), char(13), ''), char(160), ''),
                 '-', ''), '.', ''), ',', ''), '/', ''), ':', ''), '_', ''), char(8211), ''))
         ELSE upper(tax_number) END
-    ) VIRTUAL,
+    ) STORED,
     tax_key             TEXT GENERATED ALWAYS AS (
         nullif(CASE WHEN substr(tax_plain, 1, 2) = 'SI' THEN substr(tax_plain, 3) ELSE tax_plain END, '')
-    ) VIRTUAL,
+    ) STORED,
     PRIMARY KEY (tenant_id, id)
-) WITHOUT ROWID;
+);
 CREATE INDEX contacts_by_revision ON contacts (tenant_id, revision);
-CREATE INDEX contacts_by_email ON contacts (tenant_id, email_key) WHERE email_key IS NOT NULL;
-CREATE INDEX contacts_by_tax ON contacts (tenant_id, tax_key) WHERE tax_key IS NOT NULL;
+-- Keys come in no order, so each commit touches pages all over these two: what counts is how small they are. The
+-- random tail of the tenant's id keeps tenants apart in them; look-ups compare the whole id as well.
+CREATE INDEX contacts_by_email ON contacts (substr(tenant_id, -8), email_key) WHERE email_key IS NOT NULL;
+CREATE INDEX contacts_by_tax ON contacts (substr(tenant_id, -8), tax_key) WHERE tax_key IS NOT NULL;
 
 -- A record of the CRM that is gone, so that readers of changes learn of it. No live record has one.
 CREATE TABLE crm_tombstones (

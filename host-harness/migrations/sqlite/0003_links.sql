@@ -27,7 +27,7 @@ CREATE TABLE metakocka_contact_mappings (
     base_snapshot   TEXT,
     PRIMARY KEY (tenant_id, company, contact_id),
     UNIQUE (tenant_id, company, metakocka_id)
-) WITHOUT ROWID;
+);
 CREATE INDEX metakocka_contact_mappings_open ON metakocka_contact_mappings (tenant_id, company, sync_status)
     WHERE sync_status <> 'synced';
 

@@ -86,9 +86,7 @@ impl Key {
     pub fn normal(self, key: &str) -> Option<String> {
         let normal = match self {
             Self::Exact => key.to_owned(),
-            Self::Email => {
-                key.trim_matches([' ', '\t', '\n', '\r']).to_ascii_lowercase()
-            }
+            Self::Email => key.trim_matches([' ', '\t', '\n', '\r']).to_ascii_lowercase(),
             Self::Tax => {
                 const BETWEEN: [char; 12] =
                     [' ', '\t', '\n', '\r', '\u{a0}', '-', '.', ',', '/', ':', '_', '\u{2013}'];

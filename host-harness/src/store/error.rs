@@ -9,7 +9,9 @@ use crate::seal::{KeyError, MASTER_KEY, MASTER_KEY_FILE};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address of the store is not understood.
-    #[error("{given:?} is no address of a store: give sqlite:PATH, for example sqlite:/var/lib/harness/crm.db")]
+    #[error(
+        "{given:?} is no address of a store: give sqlite:PATH, for example sqlite:/var/lib/harness/crm.db"
+    )]
     Url {
         /// What was given, without a password.
         given: String,
@@ -94,7 +96,9 @@ pub enum StoreError {
     #[error("a tenant needs a name")]
     NoName,
     /// The tenant is bound to another company.
-    #[error("tenant {tenant:?} has {links} links and unfinished creates with company {company} at {installation}: connect that one again, or add another tenant for the new company")]
+    #[error(
+        "tenant {tenant:?} has {links} links and unfinished creates with company {company} at {installation}: connect that one again, or add another tenant for the new company"
+    )]
     OtherCompany {
         /// The tenant's name.
         tenant: String,
@@ -106,13 +110,17 @@ pub enum StoreError {
         installation: String,
     },
     /// No connection yet.
-    #[error("tenant {0:?} is not connected: run `host-harness connect --tenant NAME --base-url URL --company-id ID`")]
+    #[error(
+        "tenant {0:?} is not connected: run `host-harness connect --tenant NAME --base-url URL --company-id ID`"
+    )]
     NotConnected(String),
     /// No such run.
     #[error("there is no run {0}")]
     NoRun(uuid::Uuid),
     /// The data were sealed with another master key.
-    #[error("the store was sealed with master key {stored}, but the one given is {given}: check {MASTER_KEY} and {MASTER_KEY_FILE}, or the master.key of the data folder it was made with")]
+    #[error(
+        "the store was sealed with master key {stored}, but the one given is {given}: check {MASTER_KEY} and {MASTER_KEY_FILE}, or the master.key of the data folder it was made with"
+    )]
     WrongMasterKey {
         /// Fingerprint of the key that was used.
         stored: String,

@@ -185,7 +185,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn runs(&self, tenant: &Tenant, kind: Option<&str>, limit: u32) -> Result<Vec<Run>, StoreError> {
+    pub async fn runs(
+        &self,
+        tenant: &Tenant,
+        kind: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
         let Engine::Sqlite(sqlite) = &self.engine;
         sqlite.runs(tenant, kind, limit).await
     }

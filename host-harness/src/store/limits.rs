@@ -16,8 +16,9 @@ pub(crate) fn items(what: &str, count: usize) -> Result<(), StorageError> {
 }
 
 pub(crate) fn at_most(what: &str, limit: u32, most: u32) -> Result<(), StorageError> {
-    if limit > most {
-        return Err(StorageError::Invalid(format!("{what} of {limit} entries; at most {most} may be")));
+    // A page of nothing would look like the end.
+    if limit == 0 || limit > most {
+        return Err(StorageError::Invalid(format!("{what} of {limit} entries; 1 to {most} may be")));
     }
     Ok(())
 }
@@ -26,7 +27,10 @@ pub(crate) fn has_changes(collection: Collection) -> Result<(), StorageError> {
     if collection.is_crm() {
         return Ok(());
     }
-    Err(StorageError::Invalid(format!("{} is no collection of the CRM: it has no changes", collection.name())))
+    Err(StorageError::Invalid(format!(
+        "{} is no collection of the CRM: it has no changes",
+        collection.name()
+    )))
 }
 
 /// The index and its position in the shape.

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use super::catalog::{Body, Shape};
 use super::record::Record;
 use super::{
-    Change, ChangePage, Collection, CommitOutcome, Entry, Expectation, Found, LostRace, MAX_ITEMS, MAX_SCAN, Storage,
-    StorageError, Write, limits, time,
+    Change, ChangePage, Collection, CommitOutcome, Entry, Expectation, Found, LostRace, MAX_ITEMS, MAX_SCAN,
+    Storage, StorageError, Write, limits, time,
 };
 
 /// Many tenants' rooms. Clones share their contents.
@@ -88,7 +88,9 @@ impl Tenant {
     fn holder(&self, partner: &str) -> Option<&str> {
         let members = Collection::Links.shape().members();
         let mut links = self.all(Collection::Links);
-        let holds = |kept: &Kept| kept.record.as_ref().and_then(|record| record.get(members, "metakocka_id")) == Some(partner);
+        let holds = |kept: &Kept| {
+            kept.record.as_ref().and_then(|record| record.get(members, "metakocka_id")) == Some(partner)
+        };
         links.find(|(_, kept)| holds(kept)).map(|(id, _)| id)
     }
 
@@ -146,7 +148,8 @@ impl Tenant {
         let mut holders: HashMap<&str, &str> = HashMap::new();
         let mut contested = Vec::new();
         for (id, kept) in self.all(Collection::Links) {
-            let Some(partner) = kept.record.as_ref().and_then(|record| record.get(members, "metakocka_id")) else {
+            let Some(partner) = kept.record.as_ref().and_then(|record| record.get(members, "metakocka_id"))
+            else {
                 continue;
             };
             if let Some(other) = holders.insert(partner, id) {
@@ -175,7 +178,13 @@ impl Tenant {
 }
 
 fn empty() -> Entry {
-    Entry { id: String::new(), revision: 0, modified_at: DateTime::UNIX_EPOCH, deleted: false, body: b"{}".to_vec() }
+    Entry {
+        id: String::new(),
+        revision: 0,
+        modified_at: DateTime::UNIX_EPOCH,
+        deleted: false,
+        body: b"{}".to_vec(),
+    }
 }
 
 impl Kept {
@@ -267,10 +276,16 @@ impl Storage for Room {
     }
 
     async fn count(&self, collection: Collection) -> Result<u64, StorageError> {
-        Ok(self.read(|tenant| tenant.all(collection).filter(|(_, kept)| kept.record.is_some()).count() as u64))
+        Ok(self
+            .read(|tenant| tenant.all(collection).filter(|(_, kept)| kept.record.is_some()).count() as u64))
     }
 
-    async fn changes(&self, collection: Collection, after: u64, limit: u32) -> Result<ChangePage, StorageError> {
+    async fn changes(
+        &self,
+        collection: Collection,
+        after: u64,
+        limit: u32,
+    ) -> Result<ChangePage, StorageError> {
         limits::at_most("a page of changes", limit, MAX_ITEMS as u32)?;
         limits::has_changes(collection)?;
         self.read(|tenant| {
@@ -303,5 +318,23 @@ impl Storage for Room {
         let (before, last) = (tenant.revision, next.revision);
         *tenant = next;
         Ok(CommitOutcome::Committed { before, last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::promises::{House, keep_all};
+
+    #[async_trait]
+    impl House for Memory {
+        async fn room(&self, tenant: &str) -> Result<Arc<dyn Storage>, String> {
+            Ok(Memory::room(self, tenant))
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_all_promises() {
+        keep_all(&Memory::new()).await.unwrap();
     }
 }

@@ -181,7 +181,12 @@ pub trait Storage: Send + Sync {
     /// How many entries there are.
     async fn count(&self, collection: Collection) -> Result<u64, StorageError>;
     /// Entries of a CRM collection written or deleted after this revision, oldest first.
-    async fn changes(&self, collection: Collection, after: u64, limit: u32) -> Result<ChangePage, StorageError>;
+    async fn changes(
+        &self,
+        collection: Collection,
+        after: u64,
+        limit: u32,
+    ) -> Result<ChangePage, StorageError>;
     /// Stores all writes or none.
     async fn commit(&self, writes: Vec<Write>) -> Result<CommitOutcome, StorageError>;
 }

@@ -43,7 +43,9 @@ impl FromStr for StoreUrl {
             }
             // What stands before an @ may be a password.
             _ => Err(StoreError::Url {
-                given: given.rsplit_once('@').map_or_else(|| given.to_owned(), |(_, rest)| format!("…@{rest}")),
+                given: given
+                    .rsplit_once('@')
+                    .map_or_else(|| given.to_owned(), |(_, rest)| format!("…@{rest}")),
             }),
         }
     }

@@ -202,7 +202,8 @@ impl Room {
         tx: &mut SqliteConnection,
     ) -> Result<Vec<LostRace>, StorageError> {
         if collection.is_crm() {
-            let reborn = tasks.iter().filter(|task| matches!(task.step, Step::Store(_)) && task.found.is_none());
+            let reborn =
+                tasks.iter().filter(|task| matches!(task.step, Step::Store(_)) && task.found.is_none());
             let reborn = array(reborn.map(|task| task.id));
             if reborn != "[]" {
                 self.query(
@@ -219,7 +220,7 @@ impl Room {
         if rows == "[]" {
             return Ok(Vec::new());
         }
-        match self.put(collection, rows.clone(), now, tx).await {
+        match self.put(collection, rows, now, tx).await {
             Ok(()) => Ok(Vec::new()),
             // UNIQUE: asking beforehand would cost every commit what only a lost race needs.
             Err(error) if extended_code(&error) == Some(2067) && collection == Collection::Links => {
@@ -227,6 +228,7 @@ impl Room {
                 if lost.is_empty() {
                     // The holders are entries of this commit that let go: only the order was in the way.
                     self.step_aside(tasks, tx).await?;
+                    let rows = self.rows(collection, tasks)?;
                     self.put(collection, rows, now, tx).await.map_err(storage_error)?;
                 }
                 Ok(lost)
@@ -253,7 +255,8 @@ impl Room {
     /// The rows of the put statement. Members stay the JSON text they came as.
     fn rows(&self, collection: Collection, tasks: &[Task<'_>]) -> Result<String, StorageError> {
         let shape = collection.shape();
-        let mut rows = String::from("[");
+        let mut rows = String::with_capacity(tasks.iter().map(Task::size).sum());
+        rows.push('[');
         for task in tasks {
             let Step::Store(record) = &task.step else { continue };
             if rows.len() > 1 {
@@ -307,7 +310,10 @@ impl Room {
             }
         }
         let (at, _) = limits::index(shape, "metakocka_id")?;
-        let find = sql::of(Collection::Links)?.find.get(at).ok_or_else(|| limits::no_index(shape, "metakocka_id"))?;
+        let find = sql::of(Collection::Links)?
+            .find
+            .get(at)
+            .ok_or_else(|| limits::no_index(shape, "metakocka_id"))?;
         let query = self.query(find).bind(array(wanted.keys().map(String::as_str))).bind(1);
         let holders = self.entries(shape, query, tx).await?;
         let mut lost = Vec::new();
@@ -349,6 +355,18 @@ impl Task<'_> {
             (Expectation::Revision(revision), found) => found == Some(revision),
             (Expectation::Any, found) => found.is_some() || !merge,
         }
+    }
+
+    /// About how many bytes its row takes.
+    fn size(&self) -> usize {
+        let body = match &self.step {
+            Step::Store(Record::Free(body)) => body.len(),
+            Step::Store(Record::Members(values)) => {
+                values.iter().flatten().map(|value| value.len() + 5).sum()
+            }
+            _ => 0,
+        };
+        body + 128
     }
 
     /// Whether the write removes something.

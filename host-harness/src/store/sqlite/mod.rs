@@ -62,8 +62,7 @@ impl Sqlite {
             Access::Read => return Err(StoreError::Missing { path: path.to_owned() }),
         };
         let readers = readers(path);
-        let sqlite =
-            Self { path: path.to_owned(), writer, readers, keys, lock: std::sync::Mutex::new(lock) };
+        let sqlite = Self { path: path.to_owned(), writer, readers, keys, lock: std::sync::Mutex::new(lock) };
         if access == Access::Read {
             sqlite.check_steps().await?;
         }
@@ -133,7 +132,11 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 fn pool() -> SqlitePoolOptions {
-    SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(TURN).idle_timeout(None).max_lifetime(None)
+    SqlitePoolOptions::new()
+        .test_before_acquire(false)
+        .acquire_timeout(TURN)
+        .idle_timeout(None)
+        .max_lifetime(None)
 }
 
 async fn writer(path: &Path) -> Result<SqlitePool, StoreError> {
@@ -142,8 +145,8 @@ async fn writer(path: &Path) -> Result<SqlitePool, StoreError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("cache_size", "-16384")
-        // 16 MiB between checkpoints: pages that many commits touch are copied back once.
-        .pragma("wal_autocheckpoint", "4096")
+        // 32 MiB between checkpoints: pages that many commits touch are copied back once.
+        .pragma("wal_autocheckpoint", "8192")
         .pragma("journal_size_limit", "67108864");
     pool().max_connections(1).connect_with(options).await.map_err(|error| match code(&error) {
         Some(26) => StoreError::Foreign { path: path.to_owned() },

@@ -15,8 +15,8 @@ use super::{Sqlite, StoreError, sql, storage_error};
 use crate::seal::TenantKey;
 use crate::store::catalog::{Kind, Shape};
 use crate::store::{
-    ChangePage, Collection, CommitOutcome, Entry, Found, MAX_ITEMS, MAX_SCAN, Storage, StorageError, Tenant, Write,
-    limits,
+    ChangePage, Collection, CommitOutcome, Entry, Found, MAX_ITEMS, MAX_SCAN, Storage, StorageError, Tenant,
+    Write, limits,
 };
 
 /// One tenant, bound to one company.
@@ -64,9 +64,7 @@ impl Room {
     }
 
     pub(super) fn entry(&self, shape: &Shape, row: &SqliteRow) -> Result<Entry, StorageError> {
-        let unreadable = || {
-            StorageError::Unavailable(StoreError::Unreadable(shape.table).to_string())
-        };
+        let unreadable = || StorageError::Unavailable(StoreError::Unreadable(shape.table).to_string());
         let text: &str = row.try_get(0).map_err(|_| unreadable())?;
         let (id, revision, modified, body): (Cow<'_, str>, u64, Option<&str>, Option<&RawValue>) =
             serde_json::from_str(text).map_err(|_| unreadable())?;
@@ -137,7 +135,10 @@ impl Storage for Room {
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(storage_error)? {
             let key: i64 = row.try_get(1).map_err(storage_error)?;
-            found.push(Found { key: usize::try_from(key).unwrap_or_default(), entry: self.entry(shape, &row)? });
+            found.push(Found {
+                key: usize::try_from(key).unwrap_or_default(),
+                entry: self.entry(shape, &row)?,
+            });
         }
         Ok(found)
     }
@@ -168,7 +169,12 @@ impl Storage for Room {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    async fn changes(&self, collection: Collection, after: u64, limit: u32) -> Result<ChangePage, StorageError> {
+    async fn changes(
+        &self,
+        collection: Collection,
+        after: u64,
+        limit: u32,
+    ) -> Result<ChangePage, StorageError> {
         limits::at_most("a page of changes", limit, MAX_ITEMS as u32)?;
         limits::has_changes(collection)?;
         // The counter first: what is committed between the two statements is in the page or comes later.

@@ -48,7 +48,12 @@ impl Sqlite {
         if done.rows_affected() == 0 { Err(StoreError::NoRun(run.id)) } else { Ok(()) }
     }
 
-    pub async fn runs(&self, tenant: &Tenant, kind: Option<&str>, limit: u32) -> Result<Vec<Run>, StoreError> {
+    pub async fn runs(
+        &self,
+        tenant: &Tenant,
+        kind: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, kind, direction, mode, started_at, finished_at, success, result FROM metakocka_sync_runs
              WHERE tenant_id = ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id DESC LIMIT ?3",

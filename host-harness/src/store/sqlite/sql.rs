@@ -118,11 +118,14 @@ fn scan_of(shape: &Shape, body: &str) -> String {
 
 /// The inner query walks the index and stops at the limit, key by key.
 fn find(shape: &Shape, index: &Index, entry: &str) -> String {
-    let only = index.only.map(|(only, _)| format!(" AND i.{only}")).unwrap_or_default();
+    let mut only = index.only.map(|(only, _)| format!(" AND i.{only}")).unwrap_or_default();
+    if shape.table == "contacts" {
+        // What the index leads with.
+        only.push_str(" AND substr(i.tenant_id, -8) = substr(?1, -8)");
+    }
     format!(
         "SELECT {entry}, k.key FROM json_each(?3) k CROSS JOIN {table} t
-         WHERE {scope} AND t.{id} IN (SELECT i.{id} FROM {table} i WHERE {inner} AND i.{column} = k.value{only}
-                                      ORDER BY i.{id} LIMIT ?4)
+         WHERE {scope} AND t.{id} IN (SELECT i.{id} FROM {table} i WHERE {inner} AND i.{column} = k.value{only} LIMIT ?4)
          ORDER BY k.key, t.{id}",
         table = shape.table,
         scope = scope(shape),

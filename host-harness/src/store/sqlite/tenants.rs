@@ -62,9 +62,10 @@ impl Sqlite {
     }
 
     pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
-        let rows = sqlx::query("SELECT id, name, organization_id, user_id, created_at FROM tenants ORDER BY name")
-            .fetch_all(&self.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT id, name, organization_id, user_id, created_at FROM tenants ORDER BY name")
+                .fetch_all(&self.readers)
+                .await?;
         rows.iter().map(tenant).collect()
     }
 
