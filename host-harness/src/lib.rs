@@ -1,5 +1,10 @@
 //! The hands: lends a sandboxed plugin its powers, one tenant at a time.
+//!
+//! [`plugin`] runs the component, [`capability`] is what it can reach, [`store`] keeps everything, [`seal`] keeps the
+//! keys, [`cli`] is what people type.
 
 pub mod capability;
+pub mod cli;
 pub mod plugin;
+pub mod seal;
 pub mod store;

@@ -3,7 +3,25 @@
 //! [`Storage`] is the room of one tenant (bound to one Metakocka company): entries of collections, exactly as
 //! `wit/storage.wit` describes them. The guest and the command line go through the same door.
 
+mod catalog;
+mod error;
+mod house;
+mod limits;
+pub mod memory;
+#[cfg(any(test, feature = "test-kit"))]
+pub mod promises;
+mod record;
+pub mod sqlite;
+mod tenant;
+mod time;
+mod url;
+
 use chrono::{DateTime, Utc};
+
+pub use error::StoreError;
+pub use house::Store;
+pub use tenant::{Connection, LogRecord, Run, Tenant};
+pub use url::{Access, StoreUrl};
 
 /// A collection of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,7 +181,12 @@ pub trait Storage: Send + Sync {
     /// How many entries there are.
     async fn count(&self, collection: Collection) -> Result<u64, StorageError>;
     /// Entries of a CRM collection written or deleted after this revision, oldest first.
-    async fn changes(&self, collection: Collection, after: u64, limit: u32) -> Result<ChangePage, StorageError>;
+    async fn changes(
+        &self,
+        collection: Collection,
+        after: u64,
+        limit: u32,
+    ) -> Result<ChangePage, StorageError>;
     /// Stores all writes or none.
     async fn commit(&self, writes: Vec<Write>) -> Result<CommitOutcome, StorageError>;
 }

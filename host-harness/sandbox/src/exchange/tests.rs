@@ -1,0 +1,385 @@
+use super::*;
+
+const SECRET: &str = "the-key";
+
+fn sandbox(partners: usize) -> Sandbox {
+    Sandbox::new(Settings {
+        company_id: "16".into(),
+        secret_key: SECRET.into(),
+        seed: 5,
+        partners,
+        latency: Duration::ZERO,
+        switches: Switches::default(),
+    })
+}
+
+fn call(name: &str, mut body: Value) -> Call {
+    body["company_id"] = json!(16);
+    body["secret_key"] = json!(SECRET);
+    let path = format!("{}v1/{name}", endpoint::ROOT);
+    Call { post: true, path, body: body.to_string().into(), in_flight: 1 }
+}
+
+/// The status and the text of an answer; 0 and nothing when the connection was dropped.
+async fn raw(sandbox: &Sandbox, call: Call) -> (u16, String) {
+    match sandbox.exchange(call).await {
+        Plan::Drop => (0, String::new()),
+        Plan::Answer(reply) => {
+            (reply.status, String::from_utf8_lossy(&reply.body.read(reply.sent)).into_owned())
+        }
+    }
+}
+
+async fn ask(sandbox: &Sandbox, name: &str, body: Value) -> Value {
+    let (status, text) = raw(sandbox, call(name, body)).await;
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn get(sandbox: &Sandbox, key: &str, value: &str) -> Value {
+    ask(sandbox, "get_partner", json!({ key: value })).await
+}
+
+fn state_partners(sandbox: &Sandbox) -> Vec<Value> {
+    sandbox.state()["partners"].as_array().unwrap().clone()
+}
+
+fn without_discounts(mut partner: Value) -> Value {
+    partner.as_object_mut().unwrap().remove("discounts");
+    partner
+}
+
+#[tokio::test]
+async fn no_key_and_an_empty_name_answer_everybody_in_order_of_creation() {
+    let sandbox = sandbox(50);
+    let (_, all) = raw(&sandbox, call("get_partner", json!({}))).await;
+    assert!(
+        all.starts_with(r#"{"partner_list_count":"50","partner_list":[{"mk_id":"400070000001","#),
+        "{all:.80}"
+    );
+    assert_eq!(raw(&sandbox, call("get_partner", json!({"partner_name": ""}))).await.1, all);
+    // Not honoured without a switch.
+    assert_eq!(raw(&sandbox, call("get_partner", json!({"limit": 5, "offset": 10}))).await.1, all);
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(all.get("opr_code"), None);
+    assert!(all["opr_time_ms"].is_string());
+    let ids: Vec<_> =
+        all["partner_list"].as_array().unwrap().iter().map(|p| p["mk_id"].as_str().unwrap()).collect();
+    assert!(ids.is_sorted() && ids.len() == 50);
+    let shown: Vec<_> = state_partners(&sandbox).into_iter().map(without_discounts).collect();
+    assert_eq!(all["partner_list"], json!(shown));
+}
+
+#[tokio::test]
+async fn a_partner_has_the_same_bytes_in_every_answer() {
+    let sandbox = sandbox(300);
+    let (_, scan) = raw(&sandbox, call("get_partner", json!({}))).await;
+    for partner in state_partners(&sandbox) {
+        let id = &partner["mk_id"];
+        let own = |text: &str| {
+            let from = text.find(&format!(r#"{{"mk_id":{id},"business_entity""#)).unwrap();
+            let end = text[from..].find(r#",{"mk_id":"40007"#).or(text[from..].find(r#"],"opr_time_ms""#));
+            text[from..from + end.unwrap()].to_owned()
+        };
+        let in_scan = own(&scan);
+        let (_, single) = raw(&sandbox, call("get_partner", json!({"partner_id": id}))).await;
+        assert_eq!(own(&single), in_scan);
+        let (_, updated) = raw(&sandbox, call("update_partner", json!({"partner": {"mk_id": id}}))).await;
+        assert_eq!(own(&updated), in_scan);
+    }
+}
+
+#[tokio::test]
+async fn keys_match_parts_and_ids_match_exactly() {
+    let sandbox = sandbox(0);
+    let partner = json!({
+        "customer": "Čebelarstvo Žnidaršič s.p.", "tax_id_number": "SI12345678",
+        "partner_contact": {"email": "Info@Med.example", "phone": "01 234 56 78"}
+    });
+    let added = ask(&sandbox, "add_partner", json!({ "partner": partner })).await;
+    for (key, value, hit) in [
+        ("partner_name", "čebelarstvo ž", true),
+        ("partner_name", "znidarsic", false),
+        ("partner_tax_number", "2345", true),
+        ("partner_tax_number", "si12345678", true),
+        ("partner_tax_number", "SI 12345678", false),
+        ("partner_email", "info@med", true),
+        ("partner_phone_number", "234 56", true),
+        ("partner_id", "400070000001", true),
+        ("partner_id", "40007000000", false),
+        ("partner_id", "0400070000001", false),
+        ("partner_id", "no number", false),
+    ] {
+        let answer = get(&sandbox, key, value).await;
+        if hit {
+            assert_eq!(answer["partner_list"][0]["mk_id"], added["mk_id"], "{key} {value}");
+        } else {
+            let miss =
+                json!({"opr_code": "2", "opr_desc": "No partner with such properties.", "opr_time_ms": "2"});
+            assert_eq!(answer, miss, "{key} {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_body_twice_is_two_partners_and_one_duplicate() {
+    let sandbox = sandbox(0);
+    let body = json!({"partner": {"customer": "Alfa", "tax_id_number": "1", "street": "Pot 1"}});
+    let first = ask(&sandbox, "add_partner", body.clone()).await;
+    assert_eq!(
+        first,
+        json!({"mk_id": "400070000001", "mk_address_id_list": [{"mk_id": "400080000001", "street": "Pot 1"}], "opr_time_ms": "35"})
+    );
+    assert_eq!(sandbox.state()["duplicates"]["partners"], 0);
+    ask(&sandbox, "add_partner", body).await;
+    assert_eq!(sandbox.state()["duplicates"], json!({"partners": 1, "products": 0, "documents": 0}));
+    assert_eq!(get(&sandbox, "partner_tax_number", "1").await["partner_list_count"], "2");
+}
+
+#[tokio::test]
+async fn added_partners_carry_unknown_keys_too() {
+    let sandbox = sandbox(0);
+    for _ in 0..60 {
+        ask(&sandbox, "add_partner", json!({"partner": {"customer": "Alfa"}})).await;
+    }
+    let known = ["mk_id", "count_code", "customer"];
+    let odd = state_partners(&sandbox)
+        .iter()
+        .filter(|partner| partner.as_object().unwrap().keys().any(|key| !known.contains(&key.as_str())))
+        .count();
+    assert!((5..55).contains(&odd), "{odd} of 60");
+}
+
+#[tokio::test]
+async fn a_refused_update_changes_nothing() {
+    let sandbox = sandbox(3);
+    let before = sandbox.state();
+    for (partner, text) in [
+        (json!({"customer": "X"}), "Paramether mk_id must be set"),
+        (json!({"mk_id": "1", "customer": "X"}), "Partner with mk_id '1' does not exist."),
+        (json!({"count_code": "99", "customer": "X"}), "Partner with count_code '99' does not exist."),
+        (
+            json!({"mk_id": "400070000001", "customer": "X", "partner_contact_list": [{"name": "A"}]}),
+            "Paramether mk_address_id must be set",
+        ),
+        (
+            json!({"mk_id": "400070000001", "customer": "X", "partner_delivery_address_list": [{"mk_id": "7"}]}),
+            "Address with mk_id '7' does not exist.",
+        ),
+    ] {
+        let answer = ask(&sandbox, "update_partner", json!({ "partner": partner })).await;
+        assert_eq!(answer["opr_desc"], text);
+        assert_eq!(answer["opr_code"], "2");
+    }
+    assert_eq!(sandbox.state(), before);
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_a_business_error_that_does_not_repeat_it() {
+    let sandbox = sandbox(1);
+    for (company, secret) in
+        [(json!("16"), json!("guess")), (json!(17), json!(SECRET)), (json!(16), json!(null))]
+    {
+        let body = json!({"company_id": company, "secret_key": secret}).to_string();
+        let path = format!("{}v1/get_partner", endpoint::ROOT);
+        let (status, text) = raw(&sandbox, Call { post: true, path, body: body.into(), in_flight: 1 }).await;
+        assert_eq!(status, 200);
+        assert!(
+            text.starts_with(r#"{"opr_code":"1""#) && !text.contains("guess") && !text.contains(SECRET),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_path_is_a_page() {
+    let sandbox = sandbox(1);
+    for (post, path) in [
+        (true, "/rest/eshop/v1/json/get_partner"),
+        (false, "/rest/eshop/v1/get_partner"),
+        (true, "/rest/eshop/v1/partner_search"),
+    ] {
+        let call = Call { post, path: path.into(), body: Bytes::new(), in_flight: 1 };
+        let (status, text) = raw(&sandbox, call).await;
+        assert!(status == 404 && text.starts_with('<'), "{path}: {status} {text}");
+    }
+}
+
+/// What a fault does to a create: the status answered, how the text begins, whether the partner is there.
+#[tokio::test(start_paused = true)]
+async fn what_each_fault_does_to_a_create() {
+    let opr_1 = r#"{"opr_code":"1","opr_desc":"Internal server error.""#;
+    for (fault, status, begins, committed) in [
+        ("commit-then-drop", 0, "", true),
+        ("drop-before", 0, "", false),
+        ("slow-commit", 200, r#"{"mk_id""#, true),
+        ("html-page", 200, "<html>", false),
+        ("html-page-after-commit", 200, "<html>", true),
+        ("html-404", 404, "<html>", false),
+        ("http-500", 500, "<html>", false),
+        ("http-502", 502, "<html>", false),
+        ("http-503", 503, "<html>", false),
+        ("http-429", 429, "<html>", false),
+        ("http-502-after-commit", 502, "<html>", true),
+        ("opr-1-after-commit", 200, opr_1, true),
+        ("opr-1-without-commit", 200, opr_1, false),
+        ("truncated-json", 200, r#"{"mk_id""#, true),
+        ("cut-body", 200, r#"{"mk_id""#, true),
+        ("bad-credentials", 200, r#"{"opr_code":"1","opr_desc":"Company"#, false),
+        (
+            "echo-secret",
+            200,
+            r#"{"opr_code":"1","opr_desc":"Cannot read request : secret_key = the-key / \u0074"#,
+            false,
+        ),
+        ("delay", 200, r#"{"mk_id""#, true),
+        ("slow-bytes", 200, r#"{"mk_id""#, true),
+        ("slovenian", 200, r#"{"mk_id""#, true),
+    ] {
+        let sandbox = sandbox(0);
+        assert_eq!(sandbox.faults(&json!([{"match": "add_partner", "fault": fault}])), Ok(1));
+        let answer = raw(&sandbox, call("add_partner", json!({"partner": {"customer": "Alfa"}}))).await;
+        assert!(answer.0 == status && answer.1.starts_with(begins), "{fault}: {answer:?}");
+        assert_eq!(state_partners(&sandbox).len(), usize::from(committed), "{fault}");
+        assert_eq!(sandbox.requests(0)[0]["status"], status, "{fault}");
+        sandbox.faults(&json!([])).unwrap();
+        ask(&sandbox, "add_partner", json!({"partner": {"customer": "Beta"}})).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_commit_comes_when_the_client_is_long_gone() {
+    let sandbox = sandbox(0);
+    sandbox.faults(&json!([{"match": "add_partner", "fault": "late-commit", "delay_ms": 5000}])).unwrap();
+    let body = json!({"partner": {"customer": "Alfa"}});
+    assert_eq!(raw(&sandbox, call("add_partner", body.clone())).await, (0, String::new()));
+    tokio::time::sleep(Duration::from_millis(4990)).await;
+    assert_eq!(state_partners(&sandbox).len(), 0);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(state_partners(&sandbox).len(), 1);
+    raw(&sandbox, call("add_partner", body)).await;
+    sandbox.reset();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(state_partners(&sandbox).len(), 0, "a commit of before the reset");
+}
+
+#[tokio::test]
+async fn a_person_comes_between_a_read_and_a_write() {
+    let sandbox = sandbox(2);
+    sandbox
+        .faults(&json!([
+            {"match": "get_partner", "fault": "ui-edit-between", "fields": {"customer": "Po meri"}, "nth": 1},
+            {"match": "get_partner", "fault": "ui-delete-between", "nth": 2}
+        ]))
+        .unwrap();
+    // A scan reads nobody in particular.
+    ask(&sandbox, "get_partner", json!({})).await;
+    let read = get(&sandbox, "partner_id", "400070000001").await;
+    assert_ne!(read["partner_list"][0]["customer"], "Po meri");
+    let read = get(&sandbox, "partner_id", "400070000001").await;
+    assert_eq!(read["partner_list"][0]["customer"], "Po meri");
+    assert_eq!(get(&sandbox, "partner_id", "400070000001").await["opr_code"], "2");
+}
+
+#[tokio::test]
+async fn manners_of_reading() {
+    let sandbox = sandbox(10);
+    let with = |rule: Value| sandbox.faults(&json!([rule])).unwrap();
+    with(json!({"match": "*", "fault": "offset-honoured"}));
+    let page = ask(&sandbox, "get_partner", json!({"offset": "8", "limit": 5})).await;
+    assert_eq!(
+        (&page["partner_list_count"], &page["partner_list"][0]["mk_id"]),
+        (&json!("2"), &json!("400070000009"))
+    );
+    with(json!({"match": "*", "fault": "count-mismatch", "rows": 3}));
+    let scan = ask(&sandbox, "get_partner", json!({})).await;
+    assert_eq!(
+        (&scan["partner_list_count"], scan["partner_list"].as_array().unwrap().len()),
+        (&json!("10"), 7)
+    );
+    with(json!({"match": "*", "fault": "single-object"}));
+    let one = get(&sandbox, "partner_id", "400070000002").await;
+    assert_eq!(one["partner_list"]["mk_id"], "400070000002");
+    with(json!({"match": "*", "fault": "slovenian"}));
+    assert_eq!(
+        get(&sandbox, "partner_id", "1").await["opr_desc"],
+        "Partner s takšnimi lastnostmi ne obstaja."
+    );
+    with(json!({"match": "*", "fault": "address-honoured"}));
+    let sent = json!({"partner": {"mk_id": "400070000002", "street": "Nova 1"}});
+    let updated = ask(&sandbox, "update_partner", sent).await;
+    let addresses = updated["partner_list"][0]["partner_delivery_address_list"].as_array().unwrap();
+    assert!(addresses.iter().any(|row| row["street"] == "Nova 1"));
+}
+
+#[tokio::test]
+async fn discounts_come_on_request_and_in_the_state() {
+    let sandbox = sandbox(400);
+    let discounted = state_partners(&sandbox).into_iter().find(|p| p.get("discounts").is_some()).unwrap();
+    let id = discounted["mk_id"].clone();
+    let plain = ask(&sandbox, "get_partner", json!({"partner_id": id})).await;
+    let full = ask(&sandbox, "get_partner", json!({"partner_id": id, "show_partner_discount": true})).await;
+    assert_eq!(full["partner_list"][0], discounted);
+    assert_eq!(plain["partner_list"][0], without_discounts(discounted));
+}
+
+#[test]
+fn edits_are_what_a_person_does() {
+    let sandbox = sandbox(1);
+    let created = sandbox
+        .edit(&json!({"op": "create", "kind": "partner", "fields": {
+            "customer": "Alfa", "partner_contact_list": [{"name": "Ana"}], "street": "Pot 1", "country": "AT"}}))
+        .unwrap();
+    assert_eq!(
+        created["partner_contact_list"][0]["mk_address_id"],
+        created["partner_delivery_address_list"][0]["mk_id"]
+    );
+    assert_eq!(created["partner_delivery_address_list"][0]["country"], "Avstrija");
+    let id = &created["mk_id"];
+    let updated = sandbox
+        .edit(&json!({"op": "update", "kind": "partner", "mk_id": id, "fields": {"buyer": true}}))
+        .unwrap();
+    assert_eq!(updated["buyer"], "true");
+    assert!(state_partners(&sandbox).contains(&updated));
+    let deleted = sandbox.edit(&json!({"op": "delete", "kind": "partner", "mk_id": id})).unwrap();
+    assert_eq!(deleted, json!({"deleted": id}));
+    assert_eq!(state_partners(&sandbox).len(), 1);
+}
+
+#[test]
+fn a_refused_edit_says_why_and_changes_nothing() {
+    let sandbox = sandbox(1);
+    let before = sandbox.state();
+    let id = "400070000001";
+    for (edit, why) in [
+        (json!({"op": "update", "kind": "partner", "mk_id": id, "fields": {"name": "X"}}), "no field `name`"),
+        (json!({"op": "update", "kind": "partner", "mk_id": id, "fields": {"customer": ""}}), "needs a name"),
+        (
+            json!({"op": "update", "kind": "partner", "mk_id": id, "fields": {"buyer": "da"}}),
+            "\"true\" or \"false\"",
+        ),
+        (json!({"op": "update", "kind": "partner", "mk_id": id}), "fields is missing"),
+        (json!({"op": "update", "kind": "partner", "mk_id": "5", "fields": {}}), "no partner with mk_id 5"),
+        (
+            json!({"op": "update", "kind": "partner", "mk_id": id,
+                "fields": {"partner_contact_list": [{"mk_id": "5"}]}}),
+            "no row with mk_id 5",
+        ),
+        (json!({"op": "delete", "kind": "product", "mk_id": id}), "not in this build"),
+        (json!({"op": "merge", "kind": "partner"}), "create, update or delete"),
+        (json!({"op": "create", "kind": "partner", "mk_id": "1", "fields": {"customer": "A"}}), "given out"),
+        (json!({"kind": "partner"}), "missing field `op`"),
+    ] {
+        let error = sandbox.edit(&edit).unwrap_err().to_string();
+        assert!(error.contains(why), "{edit}: {error}");
+    }
+    assert_eq!(sandbox.state(), before);
+}
+
+#[test]
+fn refused_rules_leave_the_old_ones_in_force() {
+    let sandbox = sandbox(0);
+    sandbox.faults(&json!([{"match": "*", "fault": "http-500"}])).unwrap();
+    assert!(sandbox.faults(&json!([{"match": "*", "fault": "http-599"}])).is_err());
+    assert_eq!(sandbox.company().faults.len(), 1);
+}

@@ -1,0 +1,77 @@
+//! The vendor's ways of saying no: an `opr_code` and a text, with HTTP 200.
+
+/// A business error. The texts are the vendor's, misspellings included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// `get_partner` without a match: an error, not an empty list.
+    NoPartner,
+    /// A partner call whose body has no `partner`.
+    PartnerMissing,
+    /// A value without which the record cannot be made.
+    Required(&'static str),
+    /// A key without which the call does not know what to change.
+    MustBeSet(&'static str),
+    /// A value outside of a closed list.
+    InvalidChoice { field: String, value: String, valid: &'static str },
+    /// A value longer than the vendor's column. What the vendor does with one is not known; we refuse.
+    TooLong { field: String, max: usize },
+    /// Something named by an id or number that is not there.
+    DoesNotExist { what: &'static str, by: &'static str, value: String },
+    /// The request could not be made sense of.
+    Internal,
+    /// Wrong `company_id` or `secret_key`. The vendor's text is not known; this one never repeats the key.
+    Credentials,
+}
+
+impl Refusal {
+    /// The vendor's number, which alone never identifies the cause.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Refusal::Internal | Refusal::Credentials => "1",
+            _ => "2",
+        }
+    }
+
+    /// The text, in the language the company works in.
+    pub(crate) fn text(&self, slovenian: bool) -> String {
+        if slovenian { self.slovenian() } else { self.english() }
+    }
+
+    fn english(&self) -> String {
+        match self {
+            Refusal::NoPartner => "No partner with such properties.".into(),
+            Refusal::PartnerMissing => "Partner data are missing".into(),
+            Refusal::Required(field) => format!("Value is require for {field}"),
+            Refusal::MustBeSet(field) => format!("Paramether {field} must be set"),
+            Refusal::InvalidChoice { field, value, valid } => {
+                format!("Paramether '{field}' has invalid value : {value}. Valid values : {valid}")
+            }
+            Refusal::TooLong { field, max } => {
+                format!("Paramether '{field}' has invalid value : too long. Maximum length : {max}")
+            }
+            Refusal::DoesNotExist { what, by, value } => {
+                format!("{what} with {by} '{value}' does not exist.")
+            }
+            Refusal::Internal => "Internal server error.".into(),
+            Refusal::Credentials => "Company or secret key is not valid.".into(),
+        }
+    }
+
+    fn slovenian(&self) -> String {
+        match self {
+            Refusal::NoPartner => "Partner s takšnimi lastnostmi ne obstaja.".into(),
+            Refusal::PartnerMissing => "Manjkajo podatki o partnerju".into(),
+            Refusal::Required(field) => format!("Vrednost je obvezna za {field}"),
+            Refusal::MustBeSet(field) => format!("Parameter {field} mora biti nastavljen"),
+            Refusal::InvalidChoice { field, value, valid } => {
+                format!("Parameter '{field}' ima napačno vrednost : {value}. Veljavne vrednosti : {valid}")
+            }
+            Refusal::TooLong { field, max } => {
+                format!("Parameter '{field}' ima napačno vrednost : predolgo. Največja dolžina : {max}")
+            }
+            Refusal::DoesNotExist { what, by, value } => format!("{what} z {by} '{value}' ne obstaja."),
+            Refusal::Internal => "Interna napaka strežnika.".into(),
+            Refusal::Credentials => "Podjetje ali ključ ni veljaven.".into(),
+        }
+    }
+}

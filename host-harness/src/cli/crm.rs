@@ -1,0 +1,362 @@
+//! `crm import|export|delete`: the CRM's own door to its records, as JSON lines.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::session::Session;
+use super::{Failure, Global, Outcome, output};
+use crate::store::{Access, Change, Collection, CommitOutcome, Expectation, Storage, Write};
+
+/// Records of the CRM.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Crm {
+    /// Stores records from JSON lines: all of them, or none when a line is bad
+    Import {
+        /// Name or id of the tenant
+        #[arg(long)]
+        tenant: String,
+        /// The collection
+        #[arg(long)]
+        collection: CrmCollection,
+        /// Store the good lines although others are bad
+        #[arg(long)]
+        keep_good: bool,
+        /// File to read; default: standard input
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Prints records as JSON lines, in id order
+    Export {
+        /// Name or id of the tenant
+        #[arg(long)]
+        tenant: String,
+        /// The collection
+        #[arg(long)]
+        collection: CrmCollection,
+    },
+    /// Deletes records
+    Delete {
+        /// Name or id of the tenant
+        #[arg(long)]
+        tenant: String,
+        /// The collection
+        #[arg(long)]
+        collection: CrmCollection,
+        /// Their ids
+        #[arg(long, value_delimiter = ',', required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+}
+
+/// Collections the CRM owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CrmCollection {
+    /// Companies and persons
+    Contacts,
+}
+
+impl CrmCollection {
+    const fn collection(self) -> Collection {
+        match self {
+            Self::Contacts => Collection::Contacts,
+        }
+    }
+}
+
+/// Columns of a contact that hold text.
+const TEXT: [&str; 19] = [
+    "firstname",
+    "lastname",
+    "full_name",
+    "email",
+    "phone",
+    "company",
+    "position",
+    "notes",
+    "personalitytype",
+    "personalitynotes",
+    "status",
+    "street",
+    "postal_code",
+    "city",
+    "province",
+    "country",
+    "tax_number",
+    "registration_number",
+    "website",
+];
+/// Columns that hold a time.
+const TIMES: [&str; 3] = ["createdat", "updatedat", "lastcontact"];
+/// Columns the host stamps from the tenant.
+const STAMPED: [&str; 4] = ["tenant_id", "user_id", "organization_id", "revision"];
+/// Where the body of an entry keeps custom fields.
+const CUSTOM: &str = "custom";
+
+/// What is wrong with a line.
+#[derive(Debug)]
+struct BadLine {
+    number: usize,
+    reason: String,
+}
+
+/// One record: its id and its entry's body.
+type Record = (String, Value);
+
+/// Reads one line. Known columns are checked; every other member is a custom field and kept as it is.
+fn record(line: &str) -> Result<Record, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+    let Value::Object(members) = value else { return Err("not a JSON object".to_owned()) };
+    let id = match members.get("id") {
+        Some(Value::String(id)) if !id.trim().is_empty() && id.len() <= 200 => id.clone(),
+        Some(Value::String(_)) => return Err("`id` is blank or longer than 200 bytes".to_owned()),
+        Some(_) => return Err("`id` must be text".to_owned()),
+        None => return Err("`id` is missing".to_owned()),
+    };
+    let mut body = Map::new();
+    let mut custom = Map::new();
+    for (name, value) in members {
+        if name == "id" || value.is_null() {
+            continue;
+        }
+        if STAMPED.contains(&name.as_str()) {
+            return Err(format!("`{name}` is stamped from the tenant: leave it out"));
+        } else if TEXT.contains(&name.as_str()) {
+            let Value::String(text) = &value else { return Err(format!("`{name}` must be text")) };
+            if name == "status" && !["active", "inactive"].contains(&text.as_str()) {
+                return Err("`status` must be active or inactive".to_owned());
+            }
+            // An empty string is no value: as a key it would make strangers the same.
+            if !text.trim().is_empty() {
+                body.insert(name, value);
+            }
+        } else if TIMES.contains(&name.as_str()) {
+            let time = value.as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+            let Some(time) = time else { return Err(format!("`{name}` must be a time such as 2026-11-23T08:30:00Z")) };
+            let utc = time.with_timezone(&chrono::Utc).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            body.insert(name, json!(utc));
+        } else {
+            custom.insert(name, value);
+        }
+    }
+    if !custom.is_empty() {
+        body.insert(CUSTOM.to_owned(), Value::Object(custom));
+    }
+    Ok((id, Value::Object(body)))
+}
+
+/// A stored entry as a line: columns and custom fields side by side, absent ones left out.
+fn line(id: &str, body: &[u8]) -> Result<Value, Failure> {
+    let mut body: Map<String, Value> = serde_json::from_slice(body).map_err(Failure::failed)?;
+    let custom = body.remove(CUSTOM);
+    let mut line = Map::new();
+    line.insert("id".to_owned(), json!(id));
+    line.extend(body.into_iter().filter(|(_, value)| !value.is_null()));
+    if let Some(Value::Object(custom)) = custom {
+        line.extend(custom);
+    }
+    Ok(Value::Object(line))
+}
+
+fn read_lines(input: impl BufRead) -> Result<(Vec<Record>, Vec<BadLine>), Failure> {
+    let (mut records, mut bad) = (Vec::new(), Vec::new());
+    let mut ids = BTreeSet::new();
+    for (index, text) in input.split(b'\n').enumerate() {
+        let number = index + 1;
+        let text = text.map_err(|error| Failure::failed(format!("the input cannot be read: {error}")))?;
+        let Ok(text) = std::str::from_utf8(&text) else {
+            bad.push(BadLine { number, reason: "not UTF-8".to_owned() });
+            continue;
+        };
+        if text.trim().is_empty() {
+            continue;
+        }
+        match record(text.trim()) {
+            Ok((id, _)) if !ids.insert(id.clone()) => {
+                bad.push(BadLine { number, reason: "its `id` stands in an earlier line".to_owned() });
+            }
+            Ok(record) => records.push(record),
+            Err(reason) => bad.push(BadLine { number, reason }),
+        }
+    }
+    Ok((records, bad))
+}
+
+/// Stores records, as many in one commit as it may hold.
+async fn store(storage: &dyn Storage, collection: Collection, records: Vec<Record>) -> Result<(), Failure> {
+    const MOST_WRITES: usize = 1_000;
+    const MOST_BYTES: usize = 4 * 1024 * 1024;
+    let mut writes = Vec::new();
+    let mut bytes = 0;
+    let total = records.len();
+    for (index, (id, body)) in records.into_iter().enumerate() {
+        let body = body.to_string().into_bytes();
+        bytes += body.len();
+        writes.push(Write { collection, id, expect: Expectation::Any, change: Change::Put(body) });
+        if writes.len() == MOST_WRITES || bytes > MOST_BYTES || index + 1 == total {
+            commit(storage, std::mem::take(&mut writes)).await?;
+            bytes = 0;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn commit(storage: &dyn Storage, writes: Vec<Write>) -> Result<(), Failure> {
+    match storage.commit(writes).await? {
+        CommitOutcome::Committed { .. } => Ok(()),
+        CommitOutcome::Lost(_) => Err(Failure::failed("another writer was faster: run the command again")),
+    }
+}
+
+impl Crm {
+    pub(crate) async fn run(self, global: &Global) -> Outcome {
+        match self {
+            Self::Import { tenant, collection, keep_good, file } => {
+                import(global, &tenant, collection, keep_good, file).await
+            }
+            Self::Export { tenant, collection } => export(global, &tenant, collection).await,
+            Self::Delete { tenant, collection, ids } => delete(global, &tenant, collection, ids).await,
+        }
+    }
+}
+
+async fn import(
+    global: &Global,
+    tenant: &str,
+    collection: CrmCollection,
+    keep_good: bool,
+    file: Option<PathBuf>,
+) -> Outcome {
+    let session = Session::open(global, Access::Write).await?;
+    let tenant = session.tenant(tenant).await?;
+    let (records, bad) = match &file {
+        Some(path) if path.as_os_str() != "-" => {
+            let file = std::fs::File::open(path)
+                .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
+            read_lines(BufReader::new(file))?
+        }
+        _ => read_lines(std::io::stdin().lock())?,
+    };
+    let imported = if bad.is_empty() || keep_good { records.len() } else { 0 };
+    if imported > 0 {
+        let storage = session.store.storage(&tenant).await?;
+        store(&*storage, collection.collection(), records).await?;
+    }
+    session.store.close().await;
+    let errors: Vec<Value> = bad.iter().map(|bad| json!({ "line": bad.number, "error": bad.reason })).collect();
+    if global.json {
+        output::print_json(&json!({ "success": bad.is_empty(), "imported": imported, "errors": errors }));
+    } else {
+        println!("{imported} records imported into {}", tenant.name);
+    }
+    if bad.is_empty() {
+        return Ok(());
+    }
+    for bad in bad.iter().take(20) {
+        eprintln!("line {}: {}", bad.number, bad.reason);
+    }
+    if global.json {
+        return Err(Failure::Reported);
+    }
+    Err(Failure::failed(if keep_good {
+        format!("{} lines are bad and were left out", bad.len())
+    } else {
+        format!("{} lines are bad, so nothing was stored: mend them, or keep the good ones with --keep-good", bad.len())
+    }))
+}
+
+async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Outcome {
+    let session = Session::open(global, Access::Read).await?;
+    let tenant = session.tenant(tenant).await?;
+    let storage = session.store.storage(&tenant).await?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut after: Option<String> = None;
+    loop {
+        let page = storage.scan(collection.collection(), after.as_deref(), &[], 1_000).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        for entry in &page {
+            if writeln!(out, "{}", line(&entry.id, &entry.body)?).is_err() {
+                // Whoever reads has seen enough.
+                return Ok(());
+            }
+        }
+    }
+    let _ = out.flush();
+    Ok(())
+}
+
+async fn delete(global: &Global, tenant: &str, collection: CrmCollection, ids: Vec<String>) -> Outcome {
+    let session = Session::open(global, Access::Write).await?;
+    let tenant = session.tenant(tenant).await?;
+    let storage = session.store.storage(&tenant).await?;
+    let collection = collection.collection();
+    let found = storage.get_many(collection, &ids).await?;
+    let missing: Vec<&str> =
+        ids.iter().filter(|id| !found.iter().any(|entry| entry.id == **id)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        return Err(Failure::usage(format!("there is no record {}: nothing was deleted", missing.join(", "))));
+    }
+    let writes: Vec<Write> = found
+        .iter()
+        .map(|entry| Write {
+            collection,
+            id: entry.id.clone(),
+            expect: Expectation::Revision(entry.revision),
+            change: Change::Delete,
+        })
+        .collect();
+    let count = writes.len();
+    commit(&*storage, writes).await?;
+    session.store.close().await;
+    if global.json {
+        output::print_json(&json!({ "success": true, "deleted": count }));
+    } else {
+        println!("{count} records deleted from {}; their partners in Metakocka are left alone", tenant.name);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_good_and_bad() {
+        for (text, good) in [
+            (r#"{"id":"a","company":"Alfa","loyalty":7}"#, true),
+            (r#"{"id":"a","email":""}"#, true),
+            (r#"{"id":"a","createdat":"2026-01-01T10:00:00+02:00"}"#, true),
+            (r#"{"company":"Alfa"}"#, false),
+            (r#"{"id":7}"#, false),
+            (r#"{"id":" "}"#, false),
+            (r#"{"id":"a","phone":41}"#, false),
+            (r#"{"id":"a","status":"gone"}"#, false),
+            (r#"{"id":"a","createdat":"yesterday"}"#, false),
+            (r#"{"id":"a","user_id":"x"}"#, false),
+            (r#"["a"]"#, false),
+            (r#"{"id":"a""#, false),
+        ] {
+            assert_eq!(record(text).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn custom_fields_come_back_unchanged() {
+        let text = r#"{"id":"a","company":"Alfa","loyalty":{"points":7},"vip":true}"#;
+        let (id, body) = record(text).unwrap();
+        let again = line(&id, body.to_string().as_bytes()).unwrap();
+        assert_eq!(again, serde_json::from_str::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn bad_lines_are_numbered() {
+        let input = "{\"id\":\"a\"}\n\nnope\n{\"id\":\"a\"}\n{\"id\":\"b\"}\n";
+        let (records, bad) = read_lines(input.as_bytes()).unwrap();
+        assert_eq!(records.len(), 2);
+        assert_eq!(bad.iter().map(|bad| bad.number).collect::<Vec<_>>(), [3, 4]);
+    }
+}

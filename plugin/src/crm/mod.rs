@@ -1,0 +1,5 @@
+//! The CRM's side: how its records are read and written.
+
+mod contact;
+
+pub use contact::{COLLECTION, Contact, Names, deactivation, new_contact, update};

@@ -1,0 +1,126 @@
+//! Links: this contact is that partner.
+
+use serde::{Deserialize, Serialize};
+
+use super::Base;
+use crate::model::{CrmId, MkId, RawHash, Time};
+use crate::ports::{Change, Entry, Expect, Write};
+
+/// The collection; an entry's id is the contact's.
+pub const LINKS: &str = "links";
+
+/// What people are told about a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkStatus {
+    /// Both sides agree.
+    Synced,
+    /// The CRM holds edits that the direction keeps from travelling.
+    Pending,
+    /// The last write was refused.
+    Error,
+    /// A person has to decide.
+    NeedsReview,
+}
+
+/// Whether both records of a link exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// They do.
+    Live,
+    /// The partner is gone from Metakocka; the contact is inactive.
+    ErpGone,
+    /// The contact was deleted in the CRM; the partner is left alone.
+    CrmGone,
+}
+
+/// A link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The contact.
+    pub contact: CrmId,
+    /// Revision of the stored link; `None` for a new one.
+    pub revision: Option<u64>,
+    /// The partner.
+    pub partner: MkId,
+    /// The partner's visible number.
+    pub code: Option<String>,
+    /// For people.
+    pub status: LinkStatus,
+    /// Whether both sides exist.
+    pub state: LinkState,
+    /// Last agreed values.
+    pub base: Base,
+    /// Hash of the partner's bytes when it was last looked at.
+    pub raw_hash: Option<RawHash>,
+    /// When these bytes were first seen: the ERP has no change time.
+    pub first_seen: Option<Time>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row<'a> {
+    metakocka_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metakocka_code: Option<String>,
+    #[serde(default = "synced")]
+    sync_status: LinkStatus,
+    #[serde(default = "live")]
+    state: LinkState,
+    #[serde(default)]
+    base: Base,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raw_hash: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mk_modified_at: Option<String>,
+    #[serde(default, skip_deserializing)]
+    last_synced_at: &'a str,
+}
+
+const fn synced() -> LinkStatus {
+    LinkStatus::Synced
+}
+
+const fn live() -> LinkState {
+    LinkState::Live
+}
+
+impl Link {
+    /// Reads an entry.
+    #[must_use]
+    pub fn read(entry: &Entry) -> Option<Self> {
+        let row: Row<'_> = serde_json::from_slice(&entry.body).ok()?;
+        Some(Self {
+            contact: CrmId(entry.id.clone()),
+            revision: Some(entry.revision),
+            partner: MkId(row.metakocka_id),
+            code: row.metakocka_code,
+            status: row.sync_status,
+            state: row.state,
+            base: row.base,
+            raw_hash: row.raw_hash.as_deref().and_then(RawHash::parse),
+            first_seen: row.mk_modified_at.as_deref().and_then(crate::model::parse_time),
+        })
+    }
+
+    /// The write that stores it, provided that nobody else touched it.
+    #[must_use]
+    pub fn write(&self, now: &str) -> Write {
+        let row = Row {
+            metakocka_id: self.partner.0.clone(),
+            metakocka_code: self.code.clone(),
+            sync_status: self.status,
+            state: self.state,
+            base: self.base.clone(),
+            raw_hash: self.raw_hash.map(|hash| hash.to_string()),
+            mk_modified_at: self.first_seen.map(Time::text),
+            last_synced_at: now,
+        };
+        Write {
+            collection: LINKS,
+            id: self.contact.0.clone(),
+            expect: self.revision.map_or(Expect::Absent, Expect::Revision),
+            change: Change::Put(serde_json::to_vec(&row).unwrap_or_default()),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The outbox: creates decided and stored before they are sent, until their outcome is known.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CrmId, Field, Fields, MkId, Time, canonical, email_key, parse_time, tax_key};
+use crate::ports::{Change, Entry, Expect, Write};
+
+/// The collection; an entry's id is the contact's.
+pub const OUTBOX: &str = "outbox";
+
+/// How far an intent has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IntentState {
+    /// Decided; certainly not sent.
+    Planned,
+    /// It may have been sent: found in this state at the start of a run it is as unclear as a lost answer.
+    Open,
+    /// A write was sent and its outcome is not known.
+    Unknown,
+    /// An update that adds a row may have been sent: repeated, it would add the row again.
+    UpdateOpen,
+    /// An update was sent and its outcome is not known: nothing more is sent for this record until it has settled.
+    UpdateUnknown,
+}
+
+/// By what a partner can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyKind {
+    /// Tax number.
+    Tax,
+    /// E-mail.
+    Email,
+    /// Name and address: no identity, only good enough to recognise our own unclear create.
+    Name,
+}
+
+/// One write that is not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The contact.
+    pub contact: CrmId,
+    /// Revision of the stored intent; `None` for a new one.
+    pub revision: Option<u64>,
+    /// How far it has come.
+    pub state: IntentState,
+    /// What the partner can be asked for by.
+    pub key_kind: KeyKind,
+    /// The key.
+    pub key: String,
+    /// Since when the outcome is unknown (in state `Unknown`, else when it was written).
+    pub since: Time,
+    /// Not before this moment may the next look decide anything.
+    pub until: Time,
+    /// Empty look-ups after the settling time.
+    pub misses: u32,
+    /// Times sent.
+    pub attempts: u32,
+    /// For a key of name and address: partners of that name that existed before the send.
+    pub before: Vec<MkId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    state: IntentState,
+    key_kind: KeyKind,
+    key: String,
+    since: String,
+    until: String,
+    #[serde(default)]
+    misses: u32,
+    #[serde(default)]
+    attempts: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<MkId>,
+}
+
+impl Intent {
+    /// The intent to create a partner from these fields.
+    #[must_use]
+    pub fn new(contact: CrmId, fields: &Fields, now: Time) -> Self {
+        let (key_kind, key) = key_of(fields);
+        Self {
+            contact,
+            revision: None,
+            state: IntentState::Planned,
+            key_kind,
+            key,
+            since: now,
+            until: now,
+            misses: 0,
+            attempts: 0,
+            before: Vec::new(),
+        }
+    }
+
+    /// The note that an update is under way.
+    #[must_use]
+    pub fn update(contact: CrmId, state: IntentState, now: Time, until: Time) -> Self {
+        Self {
+            state,
+            until,
+            key_kind: KeyKind::Name,
+            key: String::new(),
+            ..Self::new(contact, &Fields::default(), now)
+        }
+    }
+
+    /// Whether it is about an update, not a create.
+    #[must_use]
+    pub const fn is_update(&self) -> bool {
+        matches!(self.state, IntentState::UpdateOpen | IntentState::UpdateUnknown)
+    }
+
+    /// Reads an entry.
+    #[must_use]
+    pub fn read(entry: &Entry) -> Option<Self> {
+        let row: Row = serde_json::from_slice(&entry.body).ok()?;
+        Some(Self {
+            contact: CrmId(entry.id.clone()),
+            revision: Some(entry.revision),
+            state: row.state,
+            key_kind: row.key_kind,
+            key: row.key,
+            since: parse_time(&row.since)?,
+            until: parse_time(&row.until)?,
+            misses: row.misses,
+            attempts: row.attempts,
+            before: row.before,
+        })
+    }
+
+    /// The write that stores it.
+    #[must_use]
+    pub fn write(&self) -> Write {
+        let row = Row {
+            state: self.state,
+            key_kind: self.key_kind,
+            key: self.key.clone(),
+            since: self.since.text(),
+            until: self.until.text(),
+            misses: self.misses,
+            attempts: self.attempts,
+            before: self.before.clone(),
+        };
+        Write {
+            collection: OUTBOX,
+            id: self.contact.0.clone(),
+            expect: self.revision.map_or(Expect::Absent, Expect::Revision),
+            change: Change::Put(serde_json::to_vec(&row).unwrap_or_default()),
+        }
+    }
+
+    /// The write that removes it, its outcome being known.
+    #[must_use]
+    pub fn done(&self) -> Write {
+        Write { collection: OUTBOX, id: self.contact.0.clone(), expect: Expect::Any, change: Change::Delete }
+    }
+}
+
+/// The strongest key of a record: tax number, else e-mail, else name and address.
+fn key_of(fields: &Fields) -> (KeyKind, String) {
+    if let Some(key) = fields.get(Field::TaxNumber).and_then(tax_key) {
+        return (KeyKind::Tax, key);
+    }
+    if let Some(key) = fields.get(Field::Email).and_then(email_key) {
+        return (KeyKind::Email, key);
+    }
+    (KeyKind::Name, name_key(fields))
+}
+
+/// Name, street and post code in one, for comparing.
+#[must_use]
+pub fn name_key(fields: &Fields) -> String {
+    let part =
+        |field| fields.get(field).map(|value| canonical(field, value).to_lowercase()).unwrap_or_default();
+    let name = fields.get(Field::Company).or(fields.get(Field::FullName)).unwrap_or_default();
+    format!(
+        "{}|{}|{}",
+        canonical(Field::Company, name).to_lowercase(),
+        part(Field::Street),
+        part(Field::PostalCode)
+    )
+}

@@ -1,0 +1,61 @@
+//! Partners that were met in a scan and have no link.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metakocka::partner::Partner;
+use crate::model::{Field, MkId, RawHash, email_key, tax_key};
+use crate::ports::{Change, Expect, Write};
+
+/// The collection; an entry's id is the partner's.
+pub const SEEN: &str = "seen";
+
+/// One of them: enough to skip it while it stays as it is, and to find it when a contact of its key appears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Hash of its bytes.
+    pub raw_hash: String,
+    /// Its tax number as a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_key: Option<String>,
+    /// Its e-mail as a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_key: Option<String>,
+    /// Why it has no link.
+    pub reason: String,
+}
+
+impl Seen {
+    /// A partner left alone for this reason.
+    #[must_use]
+    pub fn of(partner: &Partner, reason: &str) -> Self {
+        Self {
+            raw_hash: partner.raw_hash.to_string(),
+            tax_key: partner.fields.get(Field::TaxNumber).and_then(tax_key),
+            email_key: partner.fields.get(Field::Email).and_then(email_key),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// A partner that could not even be read.
+    #[must_use]
+    pub fn unreadable(hash: RawHash) -> Self {
+        Self { raw_hash: hash.to_string(), tax_key: None, email_key: None, reason: "unreadable".to_owned() }
+    }
+
+    /// The write that stores it.
+    #[must_use]
+    pub fn write(&self, id: &MkId) -> Write {
+        Write {
+            collection: SEEN,
+            id: id.0.clone(),
+            expect: Expect::Any,
+            change: Change::Put(serde_json::to_vec(self).unwrap_or_default()),
+        }
+    }
+
+    /// The write that forgets a partner, it being linked or gone.
+    #[must_use]
+    pub fn forget(id: &MkId) -> Write {
+        Write { collection: SEEN, id: id.0.clone(), expect: Expect::Any, change: Change::Delete }
+    }
+}

@@ -1,0 +1,47 @@
+//! The members around an answer's data: `opr_code` and its texts.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::outcome::{Refusal, RefusalKind};
+
+/// Top-level members of an answer, without its list.
+#[derive(Debug, Clone, Default)]
+pub struct Envelope(BTreeMap<String, Value>);
+
+impl Envelope {
+    /// Keeps a member.
+    pub fn insert(&mut self, key: String, value: Value) {
+        self.0.insert(key, value);
+    }
+
+    /// Reads an answer that is an object.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().map(Self)
+    }
+
+    /// A member as text, also when it was sent as a number or a boolean.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<String> {
+        match self.0.get(key)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The refusal this answer is, if it is one: `opr_code` present and not zero. Success of the partner calls
+    /// carries no `opr_code` at all (`get_partner.md`, `add_partner.md`, `update_partner.md`).
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        let code = self.text("opr_code").filter(|code| code.trim() != "0")?;
+        let text = ["opr_desc_app", "opr_desc", "error_desc"]
+            .into_iter()
+            .find_map(|key| self.text(key).filter(|text| !text.trim().is_empty()))
+            .unwrap_or_else(|| "no text".to_owned());
+        Some(Refusal { kind: RefusalKind::of(&code, &text), code, text })
+    }
+}

@@ -1,0 +1,7 @@
+//! The ERP: its endpoints and quirks. Only `*/wire.rs` knows the vendor's JSON.
+
+pub mod client;
+pub mod elements;
+pub mod envelope;
+pub mod outcome;
+pub mod partner;

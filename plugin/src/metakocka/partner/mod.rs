@@ -1,0 +1,7 @@
+//! Partners: what the ERP calls companies and persons one trades with.
+
+mod translate;
+mod wire;
+
+pub use translate::{Partner, Problem, add_body, appends, emails, update_body, validate};
+pub use wire::PartnerWire;

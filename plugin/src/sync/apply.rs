@@ -1,0 +1,240 @@
+//! What a decision writes to storage. Nothing is decided here.
+
+use super::context::{KIND, Run};
+use super::merge::{Merged, Parked, Replacement, Side};
+use crate::crm::{COLLECTION, Contact, Names, deactivation, new_contact, update};
+use crate::ledger::{Base, Conflict, Link, LinkState, LinkStatus, Overwritten, Quarantined, Seen, Severity};
+use crate::metakocka::partner::Partner;
+use crate::model::{CrmId, Field, MkId, same};
+use crate::ports::{Change, Expect, Write};
+
+/// A linked pair after everything that could be sent was sent.
+pub struct Settled<'a> {
+    /// The contact as it was read.
+    pub contact: &'a Contact,
+    /// The link, with the base that is now true.
+    pub link: Link,
+    /// What the CRM is to be told.
+    pub to_crm: &'a [Replacement],
+    /// What Metakocka was told and has taken.
+    pub taken: &'a [Replacement],
+    /// Fields that wait for a person.
+    pub parked: &'a [Parked],
+    /// Conflicts stored so far for this contact.
+    pub known_conflicts: &'a [Conflict],
+    /// The partner came back, so the contact is active again.
+    pub revive: bool,
+}
+
+/// The status people see.
+#[must_use]
+pub fn status(merged: &Merged, open_writes: bool) -> LinkStatus {
+    if !merged.parked.is_empty() {
+        LinkStatus::NeedsReview
+    } else if open_writes || !merged.held.is_empty() {
+        LinkStatus::Pending
+    } else {
+        LinkStatus::Synced
+    }
+}
+
+/// The writes of a settled pair: contact, link, history, conflicts.
+#[must_use]
+pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -> Vec<Write> {
+    let mut writes = Vec::new();
+    let at = run.now().text();
+    if !settled.to_crm.is_empty() || settled.revive {
+        let changes: Vec<(Field, Option<String>)> =
+            settled.to_crm.iter().map(|change| (change.field, change.new.clone())).collect();
+        writes.push(Write {
+            collection: COLLECTION,
+            id: settled.contact.id.0.clone(),
+            expect: Expect::Revision(settled.contact.revision),
+            change: Change::Merge(update(&changes, settled.revive)),
+        });
+    }
+    remember_names(&mut settled.link.base, settled.contact, settled.to_crm);
+    let unchanged = before.is_some_and(|before| {
+        before.base == settled.link.base
+            && before.raw_hash == settled.link.raw_hash
+            && before.status == settled.link.status
+            && before.state == settled.link.state
+            && before.code == settled.link.code
+    });
+    if !unchanged {
+        writes.push(settled.link.write(&at));
+    }
+    let crm_id = settled.contact.id.0.as_str();
+    let partner = settled.link.partner.0.as_str();
+    for (side, changes) in [(Side::Crm, settled.to_crm), (Side::Metakocka, settled.taken)] {
+        for change in changes.iter().filter(|change| change.old.is_some()) {
+            let overwritten = Overwritten {
+                kind: KIND,
+                crm_id,
+                metakocka_id: partner,
+                side: side.name(),
+                field: change.field.name(),
+                old: change.old.as_deref(),
+                new: change.new.as_deref(),
+                reason: change.reason,
+                run_id: &run.request.run_id,
+                at: &at,
+            };
+            writes.push(overwritten.write(run.new_id()));
+        }
+    }
+    writes.extend(conflicts(&settled, &at));
+    writes
+}
+
+/// Stores new and changed conflicts and removes those that are none any more.
+fn conflicts(settled: &Settled<'_>, at: &str) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for parked in settled.parked {
+        let known = settled.known_conflicts.iter().find(|known| known.field == parked.field.name());
+        let conflict = Conflict {
+            kind: KIND.to_owned(),
+            crm_id: settled.contact.id.clone(),
+            metakocka_id: settled.link.partner.clone(),
+            field: parked.field.name().to_owned(),
+            base: parked.base.clone(),
+            crm: parked.crm.clone(),
+            metakocka: parked.metakocka.clone(),
+            since: known.map_or_else(|| at.to_owned(), |known| known.since.clone()),
+            decision: None,
+        };
+        if known != Some(&conflict) {
+            writes.push(conflict.write());
+        }
+    }
+    for known in settled.known_conflicts {
+        if let Some(field) = Field::named(&known.field)
+            && !settled.parked.iter().any(|parked| parked.field == field)
+        {
+            writes.push(Conflict::settled(&settled.contact.id, field));
+        }
+    }
+    writes
+}
+
+/// The three name columns belong to the base as soon as the name they mean is agreed on.
+fn remember_names(base: &mut Base, contact: &Contact, to_crm: &[Replacement]) {
+    let written = to_crm.iter().find(|change| change.field == Field::FullName);
+    let meant = contact.fields(Some(base));
+    if let Some(written) = written {
+        base.full_name.clone_from(&written.new);
+        base.names = contact.names.clone();
+    } else if same(Field::FullName, base.crm(Field::FullName), meant.get(Field::FullName)) {
+        base.full_name = contact.stored_full_name().map(str::to_owned);
+        base.names = contact.names.clone();
+    }
+}
+
+/// A new contact made from a partner, and its link.
+#[must_use]
+pub fn create_contact(run: &Run<'_>, partner: Partner, was_seen: bool) -> Vec<Write> {
+    let id = run.new_id();
+    let (body, names) = new_contact(&partner.fields);
+    let forget = was_seen.then(|| Seen::forget(&partner.id));
+    let link = link_of(run, CrmId(id.clone()), partner, names);
+    let mut writes = vec![
+        Write { collection: COLLECTION, id, expect: Expect::Absent, change: Change::Put(body) },
+        link.write(&run.began.text()),
+    ];
+    writes.extend(forget);
+    writes
+}
+
+fn link_of(run: &Run<'_>, contact: CrmId, partner: Partner, names: Names) -> Link {
+    Link {
+        contact,
+        revision: None,
+        partner: partner.id,
+        code: partner.code,
+        status: LinkStatus::Synced,
+        state: LinkState::Live,
+        base: Base::agreed(partner.fields, names),
+        raw_hash: Some(partner.raw_hash),
+        first_seen: Some(run.began),
+    }
+}
+
+/// A link between a contact and a partner that were strangers so far: nothing is agreed on yet.
+#[must_use]
+pub fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
+    Link {
+        contact: contact.id.clone(),
+        revision: None,
+        partner: partner.id.clone(),
+        code: partner.code.clone(),
+        status: LinkStatus::Synced,
+        state: LinkState::Live,
+        base: Base::default(),
+        raw_hash: Some(partner.raw_hash),
+        first_seen: Some(run.now()),
+    }
+}
+
+/// Sets a contact inactive because its partner is gone; everything else of both stays.
+#[must_use]
+pub fn deactivate(run: &Run<'_>, contact: &Contact, link: &Link) -> Vec<Write> {
+    let gone = Link { state: LinkState::ErpGone, ..link.clone() };
+    let mut writes = vec![gone.write(&run.now().text())];
+    if contact.active {
+        writes.push(Write {
+            collection: COLLECTION,
+            id: contact.id.0.clone(),
+            expect: Expect::Revision(contact.revision),
+            change: Change::Merge(deactivation()),
+        });
+    }
+    writes
+}
+
+/// A record that is given up or needs a person.
+pub struct Verdict<'a> {
+    /// The side the record is on.
+    pub side: Side,
+    /// The contact.
+    pub crm_id: Option<&'a CrmId>,
+    /// The partner.
+    pub metakocka_id: Option<&'a MkId>,
+    /// For a person.
+    pub reason: String,
+    /// For programs.
+    pub code: &'a str,
+    /// Given up or to be decided.
+    pub severity: Severity,
+    /// Fingerprint of the record.
+    pub record_hash: String,
+    /// Times tried before.
+    pub attempts: u32,
+}
+
+/// The write that puts a record into quarantine; counted here, because it must never go unseen.
+#[must_use]
+pub fn quarantine(run: &Run<'_>, verdict: Verdict<'_>) -> Write {
+    run.has_quarantine.set(true);
+    if verdict.severity == Severity::Quarantined {
+        let id = match (verdict.crm_id, verdict.metakocka_id) {
+            (Some(id), _) => id.0.as_str(),
+            (_, Some(id)) => id.0.as_str(),
+            _ => "unknown",
+        };
+        run.report().fail(id, verdict.reason.clone(), verdict.code);
+    }
+    Quarantined {
+        kind: KIND.to_owned(),
+        side: verdict.side.name().to_owned(),
+        crm_id: verdict.crm_id.cloned(),
+        metakocka_id: verdict.metakocka_id.cloned(),
+        reason: verdict.reason,
+        code: verdict.code.to_owned(),
+        status: verdict.severity,
+        attempts: verdict.attempts + 1,
+        since: run.now().text(),
+        record_hash: verdict.record_hash,
+        retry: false,
+    }
+    .write()
+}

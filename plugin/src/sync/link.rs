@@ -1,0 +1,151 @@
+//! Linking: which CRM record is this partner. Matching comes before creating, and never guesses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::Run;
+use crate::crm::{COLLECTION, Contact};
+use crate::ledger::{KeyKind, LINKS, name_key};
+use crate::metakocka::partner::Partner;
+use crate::model::{CrmId, Field, email_key, tax_key};
+use crate::ports::{Entry, StorageError};
+
+/// More contacts than this under one key are not looked through.
+const CANDIDATES: u32 = 50;
+
+/// What matching found for a partner without a link.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matched {
+    /// No contact without a link fits: a new one is made.
+    None,
+    /// Exactly one.
+    One(Box<Contact>),
+    /// More than one: a person has to say which.
+    Several(Vec<CrmId>),
+}
+
+/// Matches partners with the contacts that have no link: by tax number, else by e-mail.
+///
+/// # Errors
+///
+/// When storage fails.
+pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Matched>, StorageError> {
+    if run.crm_was_empty.get() {
+        return Ok(vec![Matched::None; partners.len()]);
+    }
+    let by_tax = candidates(run, partners, "tax_number", |partner| {
+        partner.fields.get(Field::TaxNumber).and_then(tax_key)
+    })
+    .await?;
+    let by_email =
+        candidates(run, partners, "email", |partner| partner.fields.get(Field::Email).and_then(email_key))
+            .await?;
+    let own = own_creates(run, partners).await?;
+    let mut taken: BTreeSet<CrmId> = BTreeSet::new();
+    let mut matches = Vec::with_capacity(partners.len());
+    for position in 0..partners.len() {
+        let free = |found: &BTreeMap<usize, Vec<Contact>>| -> Vec<Contact> {
+            found
+                .get(&position)
+                .into_iter()
+                .flatten()
+                .filter(|contact| !taken.contains(&contact.id))
+                .cloned()
+                .collect()
+        };
+        let found = [&by_tax, &by_email, &own]
+            .into_iter()
+            .map(free)
+            .find(|found| !found.is_empty())
+            .unwrap_or_default();
+        matches.push(match found.as_slice() {
+            [] => Matched::None,
+            [contact] => {
+                taken.insert(contact.id.clone());
+                Matched::One(Box::new(contact.clone()))
+            }
+            several => Matched::Several(several.iter().map(|contact| contact.id.clone()).collect()),
+        });
+    }
+    Ok(matches)
+}
+
+/// Unlinked contacts under each partner's key.
+async fn candidates(
+    run: &Run<'_>,
+    partners: &[&Partner],
+    index: &'static str,
+    key_of: impl Fn(&Partner) -> Option<String>,
+) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+    let keyed: Vec<(usize, String)> = partners
+        .iter()
+        .enumerate()
+        .filter_map(|(position, partner)| Some((position, key_of(partner)?)))
+        .collect();
+    if keyed.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let keys = keyed.iter().map(|(_, key)| key.clone()).collect();
+    let found = run.powers.storage.find_many(COLLECTION, index, keys, CANDIDATES).await?;
+    let found: Vec<(usize, Entry)> = found
+        .into_iter()
+        .filter_map(|(key, entry)| keyed.get(key).map(|(position, _)| (*position, entry)))
+        .collect();
+    unlinked(run, found).await
+}
+
+async fn unlinked(
+    run: &Run<'_>,
+    found: Vec<(usize, Entry)>,
+) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+    let ids: BTreeSet<String> = found.iter().map(|(_, entry)| entry.id.clone()).collect();
+    let mut linked: BTreeSet<String> = BTreeSet::new();
+    let ids: Vec<String> = ids.into_iter().collect();
+    for page in ids.chunks(2_000) {
+        linked.extend(
+            run.powers.storage.get_many(LINKS, page.to_vec()).await?.into_iter().map(|entry| entry.id),
+        );
+    }
+    let mut free: BTreeMap<usize, Vec<Contact>> = BTreeMap::new();
+    for (position, entry) in found {
+        if !linked.contains(&entry.id)
+            && let Ok(Some(contact)) = Contact::read(&entry)
+        {
+            free.entry(position).or_default().push(contact);
+        }
+    }
+    Ok(free)
+}
+
+/// Partners that are our own unclear creates of contacts without a tax number or e-mail: same name and address, and not
+/// there before the send.
+async fn own_creates(
+    run: &Run<'_>,
+    partners: &[&Partner],
+) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+    let mut pairs: Vec<(usize, String)> = Vec::new();
+    {
+        let pending = run.pending.borrow();
+        let named: Vec<_> =
+            pending.iter().filter(|intent| !intent.is_update() && intent.key_kind == KeyKind::Name).collect();
+        if named.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        for (position, partner) in partners.iter().enumerate() {
+            let key = name_key(&partner.fields);
+            for intent in &named {
+                if intent.attempts > 0 && intent.key == key && !intent.before.contains(&partner.id) {
+                    pairs.push((position, intent.contact.0.clone()));
+                }
+            }
+        }
+    }
+    let ids = pairs.iter().map(|(_, id)| id.clone()).collect();
+    let contacts = run.powers.storage.get_many(COLLECTION, ids).await?;
+    let found = pairs
+        .into_iter()
+        .filter_map(|(position, id)| {
+            contacts.iter().find(|entry| entry.id == id).map(|entry| (position, entry.clone()))
+        })
+        .collect();
+    unlinked(run, found).await
+}

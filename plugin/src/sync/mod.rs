@@ -1,0 +1,18 @@
+//! One file per stage of a run: pull, link, merge, plan, reconcile and create (the two halves of a push), apply, report.
+//! [`run`] tells the story.
+
+pub mod apply;
+pub mod context;
+pub mod create;
+pub mod index;
+pub mod link;
+pub mod merge;
+pub mod plan;
+pub mod pull;
+pub mod push;
+pub mod reconcile;
+pub mod report;
+pub mod request;
+pub mod run;
+pub mod settings;
+pub mod unsynced;

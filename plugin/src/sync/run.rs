@@ -1,0 +1,281 @@
+//! A run, from its request to its report.
+
+use std::collections::BTreeSet;
+
+use super::context::{Run, Stop};
+use super::create::{recover, resolve};
+use super::pull::{pull, pull_some};
+use super::push::{keep_checkpoint, note, process, push};
+use super::reconcile::reconcile;
+use super::report::{Failure, Report};
+use super::request::{RunRequest, Selection};
+use crate::crm::{COLLECTION, Contact};
+use crate::ledger::{CONFLICTS, LINKS, Link, LinkStatus, QUARANTINE, Quarantined, Seen, Severity};
+use crate::model::{CrmId, MkId};
+use crate::ports::{Category, Level, Powers};
+
+/// How long a run waits for creates that will soon be certain, milliseconds in all. With the default settling time it
+/// never waits: the report says until when, and the next run goes on.
+const PATIENCE_MS: u64 = 30_000;
+
+/// One pass over the contacts.
+///
+/// # Errors
+///
+/// Only when the run could not even begin; whatever happens later is part of the report.
+pub async fn run(powers: Powers<'_>, request: &RunRequest) -> Result<Report, Failure> {
+    let run = Run::begin(powers, request).await.map_err(|stop| stop.failure())?;
+    let ended = stages(&run).await;
+    let counted = count_leftovers(&run).await;
+    let mut report = std::mem::take(&mut *run.report());
+    report.calls_made = run.client.calls();
+    if let Err(stop) = ended.and(counted) {
+        let failure = stop.failure();
+        powers.log.log(Level::Error, Category::Sync, &failure.message, &[("code", &failure.code)]);
+        report.stopped = Some(failure);
+    }
+    let stale = run.gate.stale();
+    if stale > 0 {
+        let text = format!("{stale} planned items no longer hold and were left alone: make a new plan");
+        report.fail("plan", text, "plan-stale");
+    }
+    report.plan_hash = run.gate.hash();
+    Ok(report)
+}
+
+async fn stages(run: &Run<'_>) -> Result<(), Stop> {
+    let direction = run.request.direction;
+    recover(run).await?;
+    if !run.gate.is_dry() {
+        resolve(run, true).await?;
+    }
+    match &run.request.selection {
+        Selection::Ids(ids) => selected(run, ids).await?,
+        Selection::Everything => {
+            let retries = asked_again(run).await?;
+            reconcile(run, decided(run).await?).await?;
+            if !direction.writes_metakocka() {
+                note(run).await?;
+            }
+            if direction.writes_crm() {
+                // Forgotten, they are news to the scan.
+                if !run.gate.is_dry() {
+                    run.put(retries.partners.iter().map(Seen::forget).collect()).await?;
+                }
+                let edited = pull(run).await?;
+                reconcile(run, edited).await?;
+            }
+            if direction.writes_metakocka() {
+                process(run, retries.contacts, true).await?;
+                push(run).await?;
+            }
+        }
+    }
+    if !run.gate.is_dry() {
+        wait_for_the_unclear(run).await?;
+        if run.gate.is_open() && run.request.selection == Selection::Everything && wrote(run) {
+            keep_checkpoint(run).await?;
+        }
+    }
+    Ok(())
+}
+
+fn wrote(run: &Run<'_>) -> bool {
+    let report = run.report();
+    report.crm_created + report.crm_updated + report.crm_deactivated + report.linked > 0
+}
+
+/// Creates that will be certain within the run's patience are waited for.
+async fn wait_for_the_unclear(run: &Run<'_>) -> Result<(), Stop> {
+    let mut patience = PATIENCE_MS;
+    loop {
+        let next = run
+            .pending
+            .borrow()
+            .iter()
+            .filter(|intent| intent.state != crate::ledger::IntentState::Planned)
+            .map(|intent| intent.until)
+            .min();
+        let Some(next) = next else { return Ok(()) };
+        let wait = next.0.saturating_sub(run.now().0);
+        if wait > patience {
+            return Ok(());
+        }
+        patience -= wait;
+        if wait > 0 {
+            run.powers.log.progress("waiting for unclear writes to settle", 0, None);
+            run.powers.clock.sleep(wait).await;
+        } else {
+            // Every round costs at least a moment of patience, so the loop ends.
+            patience = patience.saturating_sub(100);
+        }
+        resolve(run, false).await?;
+    }
+}
+
+/// Records somebody wants to see tried again.
+struct Retries {
+    contacts: Vec<Contact>,
+    partners: Vec<MkId>,
+}
+
+async fn asked_again(run: &Run<'_>) -> Result<Retries, Stop> {
+    let mut retries = Retries { contacts: Vec::new(), partners: Vec::new() };
+    if !run.has_quarantine.get() {
+        return Ok(retries);
+    }
+    let found = run.powers.storage.find_many(QUARANTINE, "retry", vec!["true".to_owned()], 2_000).await?;
+    let mut ids = Vec::new();
+    for row in found.iter().filter_map(|(_, entry)| Quarantined::read(entry)) {
+        match (row.crm_id, row.metakocka_id) {
+            (Some(id), _) => ids.push(id.0),
+            (None, Some(id)) => retries.partners.push(id),
+            (None, None) => {}
+        }
+    }
+    if run.request.direction.writes_metakocka() && !ids.is_empty() {
+        let entries = run.powers.storage.get_many(COLLECTION, ids).await?;
+        retries.contacts = entries.iter().filter_map(|entry| Contact::read(entry).ok().flatten()).collect();
+    }
+    Ok(retries)
+}
+
+/// Contacts with a conflict somebody has decided.
+async fn decided(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
+    if !run.has_conflicts.get() {
+        return Ok(Vec::new());
+    }
+    let keys = vec!["metakocka".to_owned(), "crm".to_owned()];
+    let found = run.powers.storage.find_many(CONFLICTS, "decision", keys, 2_000).await?;
+    let ids: BTreeSet<CrmId> = found
+        .iter()
+        .filter_map(|(_, entry)| crate::ledger::Conflict::read(entry))
+        .map(|conflict| conflict.crm_id)
+        .collect();
+    Ok(ids.into_iter().collect())
+}
+
+/// Single records, by CRM id or Metakocka id.
+async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
+    let storage = run.powers.storage;
+    let direction = run.request.direction;
+    let mut contacts: Vec<Contact> = Vec::new();
+    let mut partners: BTreeSet<MkId> = BTreeSet::new();
+    for page in ids.chunks(1_000) {
+        let found = storage.get_many(COLLECTION, page.to_vec()).await?;
+        let others: Vec<String> =
+            page.iter().filter(|id| !found.iter().any(|entry| entry.id == **id)).cloned().collect();
+        contacts.extend(found.iter().filter_map(|entry| Contact::read(entry).ok().flatten()));
+        let linked = storage.find_many(LINKS, "metakocka_id", others.clone(), 1).await?;
+        let of_linked: Vec<String> = linked.iter().map(|(_, entry)| entry.id.clone()).collect();
+        let found = storage.get_many(COLLECTION, of_linked).await?;
+        contacts.extend(found.iter().filter_map(|entry| Contact::read(entry).ok().flatten()));
+        partners.extend(others.into_iter().map(MkId));
+    }
+    if direction.writes_crm() {
+        let texts: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
+        for page in texts.chunks(2_000) {
+            let links = storage.get_many(LINKS, page.to_vec()).await?;
+            partners.extend(links.iter().filter_map(Link::read).map(|link| link.partner));
+        }
+        if !direction.writes_metakocka() {
+            let linked: BTreeSet<String> = linked_ids(run, &texts).await?;
+            for text in texts.iter().filter(|text| !linked.contains(*text)) {
+                run.report().fail(
+                    text,
+                    "this contact has no partner to read from: run a full sync, or sync it to \
+                    Metakocka"
+                        .to_owned(),
+                    "not-linked",
+                );
+            }
+        }
+        let edited = pull_some(run, partners.into_iter().collect()).await?;
+        reconcile(run, edited).await?;
+    } else {
+        let known: BTreeSet<MkId> = {
+            let ids = partners.iter().map(|id| id.0.clone()).collect();
+            storage
+                .find_many(LINKS, "metakocka_id", ids, 1)
+                .await?
+                .iter()
+                .filter_map(|(_, entry)| Link::read(entry))
+                .map(|link| link.partner)
+                .collect()
+        };
+        for id in partners.difference(&known) {
+            run.report().fail(&id.0, "no contact has this id".to_owned(), "not-found");
+        }
+    }
+    if direction.writes_metakocka() {
+        // Read again: the pull may have changed them.
+        let texts: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
+        let fresh = super::pull::contacts(run, texts).await?;
+        let linked = linked_ids(run, &fresh.keys().map(|id| id.0.clone()).collect::<Vec<_>>()).await?;
+        let (linked, unlinked): (Vec<Contact>, Vec<Contact>) =
+            fresh.into_values().partition(|contact| linked.contains(&contact.id.0));
+        process(run, linked, false).await?;
+        process(run, unlinked, true).await?;
+    }
+    Ok(())
+}
+
+async fn linked_ids(run: &Run<'_>, ids: &[String]) -> Result<BTreeSet<String>, Stop> {
+    let mut linked = BTreeSet::new();
+    for page in ids.chunks(2_000) {
+        linked.extend(
+            run.powers.storage.get_many(LINKS, page.to_vec()).await?.into_iter().map(|entry| entry.id),
+        );
+    }
+    Ok(linked)
+}
+
+/// Counts what is left for later: held, waiting, parked, quarantined.
+async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
+    let storage = run.powers.storage;
+    let held = storage.find_many(LINKS, "sync_status", vec!["pending".to_owned()], 100_000).await?;
+    let held = held
+        .iter()
+        .filter_map(|(_, entry)| Link::read(entry))
+        .filter(|link| link.status == LinkStatus::Pending)
+        .count();
+    let mut parked: BTreeSet<String> = BTreeSet::new();
+    let mut quarantined = 0;
+    if run.has_conflicts.get() || storage.count(CONFLICTS).await? > 0 {
+        let mut after = None;
+        loop {
+            let page = storage.scan(CONFLICTS, after, &["crm_id"], 10_000).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            parked.extend(page.iter().filter_map(|entry| {
+                let body: serde_json::Value = serde_json::from_slice(&entry.body).ok()?;
+                Some(body.get("crm_id")?.as_str()?.to_owned())
+            }));
+        }
+    }
+    if run.has_quarantine.get() {
+        let mut after = None;
+        loop {
+            let page = storage.scan(QUARANTINE, after, &[], 2_000).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            for row in page.iter().filter_map(Quarantined::read) {
+                match row.status {
+                    Severity::Quarantined => quarantined += 1,
+                    Severity::NeedsReview => {
+                        let id = row.crm_id.map(|id| id.0).or(row.metakocka_id.map(|id| id.0));
+                        parked.extend(id);
+                    }
+                }
+            }
+        }
+    }
+    let pending = run.pending.borrow();
+    let mut report = run.report();
+    report.held = if run.request.direction.writes_metakocka() { 0 } else { held as u64 };
+    report.parked = parked.len() as u64;
+    report.quarantined = quarantined;
+    report.waiting = pending.len() as u64;
+    report.waiting_until = pending.iter().map(|intent| intent.until).max();
+    Ok(())
+}
