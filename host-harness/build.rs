@@ -42,7 +42,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let component = match env::var_os(PREBUILT).filter(|path| !path.is_empty()) {
-        Some(path) => PathBuf::from(path).canonicalize().map_err(|error| format!("{PREBUILT}: {error}"))?,
+        Some(path) => {
+            let path = PathBuf::from(path).canonicalize().map_err(|error| format!("{PREBUILT}: {error}"))?;
+            println!("cargo::rerun-if-changed={}", path.display());
+            path
+        }
         None => {
             need_target()?;
             build(&root)?
@@ -51,7 +55,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !component.is_file() {
         return Err(format!("{} was not built", component.display()).into());
     }
-    println!("cargo::rerun-if-changed={}", component.display());
     println!("cargo::rustc-env={PREBUILT}={}", component.display());
     Ok(())
 }

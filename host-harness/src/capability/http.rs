@@ -145,6 +145,7 @@ impl Http {
                 format!("the tenant has no connection {:?}: connect it first", request.connection),
             ));
         };
+        self.transport.check(connection).map_err(policy)?;
         let prepared = connection.prepare(&request.path, &request.body).map_err(policy)?;
         let timeout = Duration::from_millis(request.timeout_ms.into()).min(LONGEST_TIMEOUT);
 

@@ -11,10 +11,16 @@ use wasmtime::Store;
 ///
 /// The engine must have been made for it; without debug support instances do not show their memories.
 pub fn write<T: 'static>(store: &mut Store<T>, path: &Path) -> io::Result<u64> {
+    let instances = store.debug_all_instances();
+    if instances.is_empty() {
+        return Err(io::Error::other(
+            "no instance to look at: it did not start, or the engine was made without memory dumps",
+        ));
+    }
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut written = 0;
     let mut seen = Vec::new();
-    for instance in store.debug_all_instances() {
+    for instance in instances {
         for index in 0.. {
             let Some(memory) = instance.debug_memory(&mut *store, index) else { break };
             let data = memory.data(&*store);

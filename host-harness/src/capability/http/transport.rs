@@ -61,8 +61,9 @@ pub struct Transport {
     gates: Mutex<BTreeMap<(String, String), Arc<Gate>>>,
 }
 
-/// Idle connections are dropped before servers usually drop them, which is when requests get lost.
-const IDLE: Duration = Duration::from_secs(15);
+/// Idle connections are dropped before servers usually drop them (the shortest common habit is five seconds): a
+/// request that meets the closing one may or may not have arrived, and a create would have to wait for certainty.
+const IDLE: Duration = Duration::from_secs(4);
 
 impl Transport {
     /// The network under these rules.
@@ -121,7 +122,6 @@ impl Transport {
         call: u64,
         watcher: Option<&TransferWatcher>,
     ) -> Result<Answer, HttpError> {
-        self.check(connection).map_err(policy)?;
         let mut response = self
             .client
             .post(prepared.url)
