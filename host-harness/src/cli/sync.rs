@@ -236,7 +236,7 @@ pub(crate) async fn run_tenant(
     }
     let success = document.get("success") == Some(&Value::Bool(true));
     store.append_logs(tenant, &progress.finish()).await?;
-    store.finish_run(&run, chrono::Utc::now(), success, &document).await?;
+    store.finish_run(&run, std::time::SystemTime::now().into(), success, &document).await?;
     let problem = document.pointer("/stopped/message").and_then(Value::as_str);
     store.connection_synced(tenant, if success { "synced" } else { "error" }, problem).await?;
     Ok(document)
