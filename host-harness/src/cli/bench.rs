@@ -9,7 +9,6 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use wait4::Wait4 as _;
 
-use super::measure::tenths;
 use super::{Failure, Global, Outcome, output};
 
 /// What is measured.
@@ -103,7 +102,6 @@ impl Drop for Setting {
 struct Spent {
     wall: Duration,
     cpu: Duration,
-    peak_rss_mib: f64,
     output: Vec<u8>,
     success: bool,
 }
@@ -168,12 +166,9 @@ impl Setting {
             std::io::Read::read_to_end(out, &mut output).map_err(Failure::failed)?;
         }
         let used = child.wait4().map_err(Failure::failed)?;
-        #[expect(clippy::cast_precision_loss, reason = "bytes, shown as MiB with one digit after the point")]
-        let peak_rss_mib = tenths(used.rusage.maxrss as f64 / 1024.0 / 1024.0);
         Ok(Spent {
             wall: began.elapsed(),
             cpu: used.rusage.utime + used.rusage.stime,
-            peak_rss_mib,
             output,
             success: used.status.success(),
         })
@@ -199,7 +194,8 @@ impl Setting {
             "name": name,
             "wall_s": hundredths(spent.wall),
             "cpu_s": hundredths(spent.cpu),
-            "peak_rss_mib": spent.peak_rss_mib,
+            // The child's own word: the system counts what this process had when it started the child as the child's.
+            "peak_rss_mib": result.get("peak_rss_mib"),
             "guest_peak_mib": result.get("guest_peak_mib"),
             "records": number("/seen").max(number("/created")),
             "created": result.get("created"),
