@@ -291,7 +291,8 @@ async fn an_encoding_nobody_asked_for_is_refused() {
 async fn what_breaks_a_rule_never_leaves() {
     let server = serve(vec![]).await;
     let http = server.http();
-    let rows: [(&str, fn(&mut Request), ErrorKind); 5] = [
+    type Break = fn(&mut Request);
+    let rows: [(&str, Break, ErrorKind); 5] = [
         ("path", |request| request.path = "../x".into(), ErrorKind::RefusedByPolicy),
         ("credentials", |request| request.body = br#"{"company_id":1}"#.to_vec(), ErrorKind::RefusedByPolicy),
         ("not JSON", |request| request.body = b"id=7".to_vec(), ErrorKind::RefusedByPolicy),
