@@ -1,6 +1,7 @@
 //! A contact of the CRM.
 
-use serde::Deserialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::ledger::Base;
@@ -153,16 +154,25 @@ impl Contact {
     }
 }
 
-/// The body of a contact made from a partner, and the names it was given.
-#[must_use]
-pub fn new_contact(fields: &Fields) -> (Vec<u8>, Names) {
-    let names = fields.get(Field::FullName).map(Names::split).unwrap_or_default();
-    let mut body: Map<String, Value> =
-        fields.present().map(|(field, value)| (field.name().to_owned(), json!(value))).collect();
-    body.insert("firstname".to_owned(), json!(names.first));
-    body.insert("lastname".to_owned(), json!(names.last));
-    body.insert("status".to_owned(), json!("active"));
-    (Value::Object(body).to_string().into_bytes(), names)
+/// A contact made from a partner.
+pub struct NewContact<'a> {
+    /// The partner's fields.
+    pub fields: &'a Fields,
+    /// First and last name it is given.
+    pub names: &'a Names,
+}
+
+impl Serialize for NewContact<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (field, value) in self.fields.present() {
+            map.serialize_entry(field.name(), value)?;
+        }
+        map.serialize_entry("firstname", &self.names.first)?;
+        map.serialize_entry("lastname", &self.names.last)?;
+        map.serialize_entry("status", "active")?;
+        map.end()
+    }
 }
 
 /// The members to merge into a contact so that its fields become these; `None` clears a field.

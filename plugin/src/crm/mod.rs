@@ -2,4 +2,4 @@
 
 mod contact;
 
-pub use contact::{COLLECTION, Contact, Names, deactivation, new_contact, update};
+pub use contact::{COLLECTION, Contact, Names, NewContact, deactivation, update};

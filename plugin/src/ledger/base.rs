@@ -59,14 +59,7 @@ impl Base {
 impl Serialize for Base {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (field, value) in self.crm.present() {
-            map.serialize_entry(field.name(), value)?;
-        }
-        for (name, value) in [("firstname", &self.names.first), ("lastname", &self.names.last)] {
-            if !value.is_empty() {
-                map.serialize_entry(name, value)?;
-            }
-        }
+        agreed_members(&mut map, &self.crm, &self.names)?;
         if self.full_name.as_deref() != self.crm.get(Field::FullName) {
             map.serialize_entry("stored_full_name", &self.full_name)?;
         }
@@ -80,6 +73,34 @@ impl Serialize for Base {
         }
         map.end()
     }
+}
+
+/// A base on which both sides hold the same, written down without being built: the form of [`Base`].
+pub struct Agreed<'a> {
+    /// What both sides hold.
+    pub fields: &'a Fields,
+    /// First and last name in the CRM.
+    pub names: &'a Names,
+}
+
+impl Serialize for Agreed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        agreed_members(&mut map, self.fields, self.names)?;
+        map.end()
+    }
+}
+
+fn agreed_members<M: SerializeMap>(map: &mut M, fields: &Fields, names: &Names) -> Result<(), M::Error> {
+    for (field, value) in fields.present() {
+        map.serialize_entry(field.name(), value)?;
+    }
+    for (name, value) in [("firstname", &names.first), ("lastname", &names.last)] {
+        if !value.is_empty() {
+            map.serialize_entry(name, value)?;
+        }
+    }
+    Ok(())
 }
 
 impl<'de> Deserialize<'de> for Base {
@@ -133,6 +154,16 @@ impl<'de> Deserialize<'de> for Base {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agreed_base_is_written_as_a_built_one() {
+        let fields: Fields =
+            [(Field::Company, "Alfa".to_owned()), (Field::FullName, "Ana Kos".to_owned())].into_iter().collect();
+        let names = Names::split("Ana Kos");
+        let built = Base::agreed(fields.clone(), names.clone());
+        let written = serde_json::to_string(&Agreed { fields: &fields, names: &names }).unwrap();
+        assert_eq!(written, serde_json::to_string(&built).unwrap());
+    }
 
     #[test]
     fn both_spellings_survive_storage() {

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Base;
+use super::base::Agreed;
+use crate::crm::Names;
+use crate::metakocka::partner::Partner;
 use crate::model::{CrmId, MkId, RawHash, Time};
 use crate::ports::{Change, Entry, Expect, Write};
 
@@ -58,10 +61,10 @@ pub struct Link {
     pub first_seen: Option<Time>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Row<'a> {
+#[derive(Deserialize)]
+struct Row {
     metakocka_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     metakocka_code: Option<String>,
     #[serde(default = "synced")]
     sync_status: LinkStatus,
@@ -69,11 +72,24 @@ struct Row<'a> {
     state: LinkState,
     #[serde(default)]
     base: Base,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     raw_hash: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     mk_modified_at: Option<String>,
-    #[serde(default, skip_deserializing)]
+}
+
+#[derive(Serialize)]
+struct Written<'a, B> {
+    metakocka_id: &'a MkId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metakocka_code: Option<&'a str>,
+    sync_status: LinkStatus,
+    state: LinkState,
+    base: &'a B,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_hash: Option<RawHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mk_modified_at: Option<&'a str>,
     last_synced_at: &'a str,
 }
 
@@ -89,7 +105,7 @@ impl Link {
     /// Reads an entry.
     #[must_use]
     pub fn read(entry: &Entry) -> Option<Self> {
-        let row: Row<'_> = serde_json::from_slice(&entry.body).ok()?;
+        let row: Row = serde_json::from_slice(&entry.body).ok()?;
         Some(Self {
             contact: CrmId(entry.id.clone()),
             revision: Some(entry.revision),
@@ -106,21 +122,38 @@ impl Link {
     /// The write that stores it, provided that nobody else touched it.
     #[must_use]
     pub fn write(&self, now: &str) -> Write {
-        let row = Row {
-            metakocka_id: self.partner.0.clone(),
-            metakocka_code: self.code.clone(),
+        let first_seen = self.first_seen.map(Time::text);
+        let row = Written {
+            metakocka_id: &self.partner,
+            metakocka_code: self.code.as_deref(),
             sync_status: self.status,
             state: self.state,
-            base: self.base.clone(),
-            raw_hash: self.raw_hash.map(|hash| hash.to_string()),
-            mk_modified_at: self.first_seen.map(Time::text),
+            base: &self.base,
+            raw_hash: self.raw_hash,
+            mk_modified_at: first_seen.as_deref(),
             last_synced_at: now,
         };
-        Write {
-            collection: LINKS,
-            id: self.contact.0.clone(),
-            expect: self.revision.map_or(Expect::Absent, Expect::Revision),
-            change: Change::Put(serde_json::to_vec(&row).unwrap_or_default()),
-        }
+        put(&self.contact.0, self.revision.map_or(Expect::Absent, Expect::Revision), &row)
     }
+
+    /// The write of the link between a partner and the contact just made from it.
+    #[must_use]
+    pub fn first(contact: &str, partner: &Partner, names: &Names, now: &str) -> Write {
+        let row = Written {
+            metakocka_id: &partner.id,
+            metakocka_code: partner.code.as_deref(),
+            sync_status: LinkStatus::Synced,
+            state: LinkState::Live,
+            base: &Agreed { fields: &partner.fields, names },
+            raw_hash: Some(partner.raw_hash),
+            mk_modified_at: Some(now),
+            last_synced_at: now,
+        };
+        put(contact, Expect::Absent, &row)
+    }
+}
+
+fn put(contact: &str, expect: Expect, row: &impl Serialize) -> Write {
+    let body = serde_json::to_vec(row).unwrap_or_default();
+    Write { collection: LINKS, id: contact.to_owned(), expect, change: Change::Put(body) }
 }

@@ -52,6 +52,18 @@ impl RawHash {
     }
 }
 
+impl Serialize for RawHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'0'; 32];
+        let nibbles = self.0.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        for (slot, nibble) in text.iter_mut().zip(nibbles) {
+            *slot = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
 impl fmt::Display for RawHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
@@ -128,6 +140,7 @@ mod tests {
     fn raw_hash_survives_text() {
         let hash = RawHash::of(b"{}");
         assert_eq!(RawHash::parse(&hash.to_string()), Some(hash));
+        assert_eq!(serde_json::to_string(&hash).unwrap(), format!("\"{hash}\""));
         assert_eq!(RawHash::parse("12"), None);
     }
 }

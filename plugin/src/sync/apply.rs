@@ -2,7 +2,7 @@
 
 use super::context::{KIND, Run};
 use super::merge::{Merged, Parked, Replacement, Side};
-use crate::crm::{COLLECTION, Contact, Names, deactivation, new_contact, update};
+use crate::crm::{COLLECTION, Contact, Names, NewContact, deactivation, update};
 use crate::ledger::{Base, Conflict, Link, LinkState, LinkStatus, Overwritten, Quarantined, Seen, Severity};
 use crate::metakocka::partner::Partner;
 use crate::model::{CrmId, Field, MkId, same};
@@ -132,31 +132,15 @@ fn remember_names(base: &mut Base, contact: &Contact, to_crm: &[Replacement]) {
 
 /// A new contact made from a partner, and its link.
 #[must_use]
-pub fn create_contact(run: &Run<'_>, partner: Partner, was_seen: bool) -> Vec<Write> {
+pub fn create_contact(run: &Run<'_>, partner: &Partner, was_seen: bool) -> Vec<Write> {
     let id = run.new_id();
-    let (body, names) = new_contact(&partner.fields);
-    let forget = was_seen.then(|| Seen::forget(&partner.id));
-    let link = link_of(run, CrmId(id.clone()), partner, names);
-    let mut writes = vec![
-        Write { collection: COLLECTION, id, expect: Expect::Absent, change: Change::Put(body) },
-        link.write(&run.began.text()),
-    ];
-    writes.extend(forget);
+    let names = partner.fields.get(Field::FullName).map(Names::split).unwrap_or_default();
+    let body = serde_json::to_vec(&NewContact { fields: &partner.fields, names: &names }).unwrap_or_default();
+    let link = Link::first(&id, partner, &names, &run.began_text);
+    let contact = Write { collection: COLLECTION, id, expect: Expect::Absent, change: Change::Put(body) };
+    let mut writes = vec![contact, link];
+    writes.extend(was_seen.then(|| Seen::forget(&partner.id)));
     writes
-}
-
-fn link_of(run: &Run<'_>, contact: CrmId, partner: Partner, names: Names) -> Link {
-    Link {
-        contact,
-        revision: None,
-        partner: partner.id,
-        code: partner.code,
-        status: LinkStatus::Synced,
-        state: LinkState::Live,
-        base: Base::agreed(partner.fields, names),
-        raw_hash: Some(partner.raw_hash),
-        first_seen: Some(run.began),
-    }
 }
 
 /// A link between a contact and a partner that were strangers so far: nothing is agreed on yet.

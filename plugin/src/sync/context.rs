@@ -83,6 +83,8 @@ pub struct Run<'a> {
     pub gate: Gate,
     /// When the run began.
     pub began: Time,
+    /// The same as text: a first import writes it a hundred thousand times.
+    pub began_text: String,
     ids: RefCell<IdMaker>,
     report: RefCell<Report>,
     /// The watermarks.
@@ -108,6 +110,7 @@ impl<'a> Run<'a> {
     pub async fn begin(powers: Powers<'a>, request: &'a RunRequest) -> Result<Self, Stop> {
         use super::request::Mode;
         let settings = Settings::read(powers).await?;
+        let began = Time(powers.clock.now());
         let gate = match &request.mode {
             Mode::Apply => Gate::Open,
             Mode::Plan(id) => Gate::record(id),
@@ -133,7 +136,8 @@ impl<'a> Run<'a> {
             client: Client::new(powers, settings.retry),
             settings,
             gate,
-            began: Time(powers.clock.now()),
+            began,
+            began_text: began.text(),
             ids: RefCell::new(IdMaker::new(powers.clock.random_seed())),
             report: RefCell::default(),
             checkpoint: RefCell::new(checkpoint),

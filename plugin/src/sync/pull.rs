@@ -476,7 +476,7 @@ fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> (Vec<crate::po
     if !run.gate.admits(item) {
         return (Vec::new(), Effect::Noted);
     }
-    let mut writes = apply::create_contact(run, partner.clone(), may_be_seen);
+    let mut writes = apply::create_contact(run, partner, may_be_seen);
     if run.has_quarantine.get() {
         writes.push(Quarantined::release(Quarantined::metakocka_entry(&partner.id)));
     }
@@ -555,7 +555,7 @@ fn crm_gone(run: &Run<'_>, link: &Link, partner: &Partner) -> Vec<crate::ports::
         return Vec::new();
     }
     let next = Link { state: LinkState::CrmGone, raw_hash: Some(partner.raw_hash), ..link.clone() };
-    vec![next.write(&run.began.text())]
+    vec![next.write(&run.began_text)]
 }
 
 /// An update as a plan shows it.
