@@ -102,7 +102,11 @@ fn build(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
         }
     }
     // Panic messages hold source paths; those of the machine that built the component are nobody's business.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", remaps(root)?.join("\x1f"));
+    let mut flags = remaps(root)?;
+    // A scan hashes every byte it reads, four times faster with vectors. Every engine that knows asynchronous components
+    // knows them.
+    flags.push("-Ctarget-feature=+simd128".to_owned());
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     if !cargo.status()?.success() {
         return Err("the plugin did not build; its errors are above".into());
     }
