@@ -145,7 +145,12 @@ impl Setting {
     }
 
     /// Runs the harness as a child and waits for it.
-    fn spend(&self, args: &[&str], variables: &[(&str, &str)], input: Option<&[u8]>) -> Result<Spent, Failure> {
+    fn spend(
+        &self,
+        args: &[&str],
+        variables: &[(&str, &str)],
+        input: Option<&[u8]>,
+    ) -> Result<Spent, Failure> {
         let began = Instant::now();
         let mut child = Command::new(&self.program)
             .args(args)
@@ -174,7 +179,12 @@ impl Setting {
         })
     }
 
-    fn harness(&self, args: &[&str], variables: &[(&str, &str)], input: Option<&[u8]>) -> Result<Value, Failure> {
+    fn harness(
+        &self,
+        args: &[&str],
+        variables: &[(&str, &str)],
+        input: Option<&[u8]>,
+    ) -> Result<Value, Failure> {
         let spent = self.spend(args, variables, input)?;
         if !spent.success {
             return Err(Failure::failed(format!("`host-harness {}` failed", args.join(" "))));
@@ -208,14 +218,19 @@ impl Setting {
     async fn control(&self, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         let url = format!("{}{path}", self.control);
         let request = match body {
-            Some(body) => self.http.post(url).header("content-type", "application/json").body(body.to_string()),
+            Some(body) => {
+                self.http.post(url).header("content-type", "application/json").body(body.to_string())
+            }
             None => self.http.get(url),
         };
         let answer = request.send().await.map_err(Failure::failed)?;
         let good = answer.status().is_success();
         let bytes = answer.bytes().await.map_err(Failure::failed)?;
         if !good {
-            return Err(Failure::failed(format!("the sandbox refused {path}: {}", String::from_utf8_lossy(&bytes))));
+            return Err(Failure::failed(format!(
+                "the sandbox refused {path}: {}",
+                String::from_utf8_lossy(&bytes)
+            )));
         }
         serde_json::from_slice(&bytes).map_err(Failure::failed)
     }
@@ -240,7 +255,8 @@ async fn pull(bench: &Setting, partners: usize, changed: f64) -> Result<Value, F
     let step = links.len().checked_div(count).unwrap_or(1).max(1);
     for (number, link) in links.iter().step_by(step).take(count).enumerate() {
         let fields = json!({ "customer": format!("Preimenovani partner {number}") });
-        let edit = json!({ "op": "update", "kind": "partner", "mk_id": link.get("metakocka_id"), "fields": fields });
+        let edit =
+            json!({ "op": "update", "kind": "partner", "mk_id": link.get("metakocka_id"), "fields": fields });
         bench.control("/edit", Some(edit)).await?;
     }
     let (third, _) = bench.phase(&format!("{changed} % changed"), "from-metakocka")?;
@@ -315,7 +331,9 @@ async fn push(bench: &Setting, contacts: usize, lose: f64) -> Result<Value, Fail
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|request| request.get("write") == Some(&json!(true)) && request.get("status") == Some(&json!(0)))
+        .filter(|request| {
+            request.get("write") == Some(&json!(true)) && request.get("status") == Some(&json!(0))
+        })
         .count();
     Ok(json!({
         "contacts": contacts,

@@ -81,7 +81,11 @@ async fn list(global: &Global, tenant: &str) -> Outcome {
     if global.json {
         output::print_json(&Value::Array(rows));
     } else {
-        output::print_rows(&rows, &["id", "field", "base", "crm", "metakocka", "since"], "There are no conflicts.");
+        output::print_rows(
+            &rows,
+            &["id", "field", "base", "crm", "metakocka", "since"],
+            "There are no conflicts.",
+        );
     }
     Ok(())
 }
@@ -92,7 +96,9 @@ async fn resolve(global: &Global, tenant: &str, id: &str, take: Take) -> Outcome
     let storage = session.store.storage(&tenant).await?;
     let found = storage.get_many(Collection::Conflicts, &[id.to_owned()]).await?;
     let Some(entry) = found.first() else {
-        return Err(Failure::usage(format!("there is no conflict {id}: `host-harness conflicts list` shows all")));
+        return Err(Failure::usage(format!(
+            "there is no conflict {id}: `host-harness conflicts list` shows all"
+        )));
     };
     let body: Value = serde_json::from_slice(&entry.body).map_err(Failure::failed)?;
     let crm_id = body.get("crm_id").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -114,7 +120,9 @@ async fn resolve(global: &Global, tenant: &str, id: &str, take: Take) -> Outcome
     session.store.close().await;
     let success = result.get("success") == Some(&Value::Bool(true));
     if global.json {
-        output::print_json(&json!({ "id": id, "take": side, "settled": !open, "success": success && !open, "sync": result }));
+        output::print_json(
+            &json!({ "id": id, "take": side, "settled": !open, "success": success && !open, "sync": result }),
+        );
     } else {
         println!("{}", describe(&tenant.name, &result));
         if !open {

@@ -61,7 +61,10 @@ impl Connect {
         transport()?.check(&connection).map_err(Failure::usage)?;
         let session = Session::open(global, Access::Write).await?;
         let tenant = session.tenant(&self.tenant).await?;
-        session.store.connect(&tenant, connection.base_url().as_str(), self.company_id.trim(), &secret).await?;
+        session
+            .store
+            .connect(&tenant, connection.base_url().as_str(), self.company_id.trim(), &secret)
+            .await?;
         session.store.close().await;
         if global.json {
             output::print_json(&json!({
@@ -95,11 +98,15 @@ impl Connect {
                 .map_err(|error| Failure::usage(format!("the secret key cannot be read: {error}")))?;
             line
         } else {
-            return Err(Failure::usage("the secret key is missing: give --secret-file FILE or set HARNESS_SECRET_KEY"));
+            return Err(Failure::usage(
+                "the secret key is missing: give --secret-file FILE or set HARNESS_SECRET_KEY",
+            ));
         };
         let text = text.trim();
         if text.is_empty() {
-            return Err(Failure::usage("the secret key is empty: Metakocka shows it under Settings / Web API"));
+            return Err(Failure::usage(
+                "the secret key is empty: Metakocka shows it under Settings / Web API",
+            ));
         }
         Ok(Secret::new(text))
     }
@@ -114,8 +121,9 @@ impl TestConnection {
             .connection(&tenant)
             .await?
             .ok_or_else(|| Failure::from(crate::store::StoreError::NotConnected(tenant.name.clone())))?;
-        let connection = Connection::new(&connection.base_url, &connection.company_id, connection.secret.expose())
-            .map_err(Failure::usage)?;
+        let connection =
+            Connection::new(&connection.base_url, &connection.company_id, connection.secret.expose())
+                .map_err(Failure::usage)?;
         let http = Arc::new(Http::new(&transport()?, connection));
         let powers = Powers {
             logging: Logging::new(Arc::new(Silence), http.redactor()),
@@ -133,7 +141,9 @@ impl TestConnection {
                 }
                 Ok(())
             }
-            Err(error) => Err(Failure::failed(format!("the connection of {} does not work: {error}", tenant.name))),
+            Err(error) => {
+                Err(Failure::failed(format!("the connection of {} does not work: {error}", tenant.name)))
+            }
         }
     }
 }

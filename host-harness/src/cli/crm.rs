@@ -135,7 +135,9 @@ fn record(line: &str) -> Result<Record, String> {
             }
         } else if TIMES.contains(&name.as_str()) {
             let time = value.as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
-            let Some(time) = time else { return Err(format!("`{name}` must be a time such as 2026-11-23T08:30:00Z")) };
+            let Some(time) = time else {
+                return Err(format!("`{name}` must be a time such as 2026-11-23T08:30:00Z"));
+            };
             let utc = time.with_timezone(&chrono::Utc).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
             body.insert(name, json!(utc));
         } else {
@@ -246,7 +248,8 @@ async fn import(
         store(&*storage, collection.collection(), records).await?;
     }
     session.store.close().await;
-    let errors: Vec<Value> = bad.iter().map(|bad| json!({ "line": bad.number, "error": bad.reason })).collect();
+    let errors: Vec<Value> =
+        bad.iter().map(|bad| json!({ "line": bad.number, "error": bad.reason })).collect();
     if global.json {
         output::print_json(&json!({ "success": bad.is_empty(), "imported": imported, "errors": errors }));
     } else {
@@ -264,7 +267,10 @@ async fn import(
     Err(Failure::failed(if keep_good {
         format!("{} lines are bad and were left out", bad.len())
     } else {
-        format!("{} lines are bad, so nothing was stored: mend them, or keep the good ones with --keep-good", bad.len())
+        format!(
+            "{} lines are bad, so nothing was stored: mend them, or keep the good ones with --keep-good",
+            bad.len()
+        )
     }))
 }
 
@@ -298,7 +304,10 @@ async fn delete(global: &Global, tenant: &str, collection: CrmCollection, ids: V
     let missing: Vec<&str> =
         ids.iter().filter(|id| !found.iter().any(|entry| entry.id == **id)).map(String::as_str).collect();
     if !missing.is_empty() {
-        return Err(Failure::usage(format!("there is no record {}: nothing was deleted", missing.join(", "))));
+        return Err(Failure::usage(format!(
+            "there is no record {}: nothing was deleted",
+            missing.join(", ")
+        )));
     }
     let writes: Vec<Write> = found
         .iter()

@@ -55,7 +55,10 @@ impl Demo {
             (self.partners / 4).max(1)
         ));
 
-        stage.step("first import", "Both tenants meet their Metakocka for the first time. One call each reads everything.");
+        stage.step(
+            "first import",
+            "Both tenants meet their Metakocka for the first time. One call each reads everything.",
+        );
         let from = Task::apply(Some(Direction::FromMetakocka), None);
         let first = stage.sync(&alfa, &from).await?;
         let second = stage.sync(&beta, &from).await?;
@@ -89,7 +92,10 @@ impl Demo {
         ));
         stage.keep("the other tenant", json!({ "untouched": untouched }));
 
-        stage.step("third run", "Nobody has edited anything. A run that writes now would be chasing its own echo.");
+        stage.step(
+            "third run",
+            "Nobody has edited anything. A run that writes now would be chasing its own echo.",
+        );
         let result = stage.sync(&alfa, &both).await?;
         let quiet = result.get("created") == Some(&json!(0)) && result.get("updated") == Some(&json!(0));
         stage.keep("third run", result);
@@ -98,7 +104,9 @@ impl Demo {
         if global.json {
             output::print_json(&json!({ "steps": stage.steps }));
         } else {
-            println!("Where to go from here: `host-harness sandbox`, `tenant add`, `connect`, `sync` - see README.md.");
+            println!(
+                "Where to go from here: `host-harness sandbox`, `tenant add`, `connect`, `sync` - see README.md."
+            );
         }
         alfa.erp.stop().await;
         beta.erp.stop().await;
@@ -112,7 +120,8 @@ impl Stage {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(Failure::usage)?;
         let keys = Keys::from_bytes(seed);
-        let store = Store::open(&StoreUrl::file(folder.path().join("demo.db")), Access::Write, keys.clone()).await?;
+        let store =
+            Store::open(&StoreUrl::file(folder.path().join("demo.db")), Access::Write, keys.clone()).await?;
         let mac = Arc::new(move |bytes: &[u8]| keys.mac("component-cache", bytes));
         let engine = Engine::new(EngineOptions {
             cache: Some(CacheFolder::new(folder.path().join("cache"), mac)),
@@ -122,8 +131,8 @@ impl Stage {
         let plugin = engine.load(COMPONENT).map_err(Failure::usage)?;
         // The story's Metakockas are children of this very process, so calling this machine is meant.
         let allowed_hosts = AllowedHosts::default().and("127.0.0.1");
-        let transport =
-            Transport::new(TransportOptions { allowed_hosts, ..TransportOptions::default() }).map_err(Failure::usage)?;
+        let transport = Transport::new(TransportOptions { allowed_hosts, ..TransportOptions::default() })
+            .map_err(Failure::usage)?;
         Ok(Self {
             store,
             plugin,
@@ -139,7 +148,9 @@ impl Stage {
         let options = Options { seed, partners, ..Options::default() };
         let erp = metakocka_sandbox::start(options).await.map_err(Failure::usage)?;
         let tenant = self.store.add_tenant(name, None, None).await?;
-        self.store.connect(&tenant, &erp.base_url, &erp.company_id, &Secret::new(erp.secret_key.clone())).await?;
+        self.store
+            .connect(&tenant, &erp.base_url, &erp.company_id, &Secret::new(erp.secret_key.clone()))
+            .await?;
         // A lost answer should not make the audience wait for minutes.
         self.store.set_setting(&tenant, "create.settle-seconds", &json!(2)).await?;
         self.store.set_setting(&tenant, "contacts.policy.phone", &json!("manual")).await?;
@@ -226,7 +237,10 @@ impl Stage {
 
     /// The conflict of the story, and its decision.
     async fn decide(&mut self, company: &Company, task: &Task) -> Result<Value, Failure> {
-        self.step("a person decides", "The policy of the phone is `manual`, so both values are shown side by side.");
+        self.step(
+            "a person decides",
+            "The policy of the phone is `manual`, so both values are shown side by side.",
+        );
         let room = self.room(company).await?;
         let found = room.scan(Collection::Conflicts, None, &[], 10).await?;
         let Some(entry) = found.first() else {
@@ -264,7 +278,8 @@ impl Stage {
         let id = uuid::Uuid::now_v7().to_string();
         self.put(company, &id, &contact).await?;
         let erp = company.erp.sandbox();
-        erp.faults(&json!([{ "match": "add_partner", "fault": "commit-then-drop", "nth": 1 }])).map_err(Failure::failed)?;
+        erp.faults(&json!([{ "match": "add_partner", "fault": "commit-then-drop", "nth": 1 }]))
+            .map_err(Failure::failed)?;
         let result = self.sync(company, task).await?;
         erp.faults(&json!([])).map_err(Failure::failed)?;
         let state = erp.state();
@@ -289,7 +304,8 @@ impl Stage {
 
     async fn write(&self, company: &Company, id: &str, change: Change) -> Result<(), Failure> {
         let room = self.room(company).await?;
-        let write = Write { collection: Collection::Contacts, id: id.to_owned(), expect: Expectation::Any, change };
+        let write =
+            Write { collection: Collection::Contacts, id: id.to_owned(), expect: Expectation::Any, change };
         commit(&*room, vec![write]).await
     }
 
@@ -299,7 +315,12 @@ impl Stage {
         let mut text = company.erp.sandbox().state().to_string();
         for collection in Collection::ALL {
             for entry in room.scan(collection, None, &[], 10_000).await? {
-                text.push_str(&format!("{} {} {}", entry.id, entry.revision, String::from_utf8_lossy(&entry.body)));
+                text.push_str(&format!(
+                    "{} {} {}",
+                    entry.id,
+                    entry.revision,
+                    String::from_utf8_lossy(&entry.body)
+                ));
             }
         }
         Ok(text)
@@ -311,15 +332,24 @@ fn member_of(entry: &Entry) -> Value {
 }
 
 /// One row of a partner's list with one member changed, as a person in the ERP's screens would leave it.
-fn edit_list(erp: &Sandbox, mk_id: &str, list: &str, pick: impl Fn(&Value) -> bool, change: &Value) -> Result<(), Failure> {
+fn edit_list(
+    erp: &Sandbox,
+    mk_id: &str,
+    list: &str,
+    pick: impl Fn(&Value) -> bool,
+    change: &Value,
+) -> Result<(), Failure> {
     let state = erp.state();
     let partner = state
         .get("partners")
         .and_then(Value::as_array)
         .and_then(|partners| partners.iter().find(|partner| partner.get("mk_id") == Some(&json!(mk_id))));
-    let mut rows = partner.and_then(|partner| partner.get(list)).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut rows =
+        partner.and_then(|partner| partner.get(list)).and_then(Value::as_array).cloned().unwrap_or_default();
     let position = rows.iter().position(pick).unwrap_or(0);
-    if let (Some(row), Some(change)) = (rows.get_mut(position).and_then(Value::as_object_mut), change.as_object()) {
+    if let (Some(row), Some(change)) =
+        (rows.get_mut(position).and_then(Value::as_object_mut), change.as_object())
+    {
         row.extend(change.clone());
     }
     erp.edit(&json!({ "op": "update", "kind": "partner", "mk_id": mk_id, "fields": { list: rows } }))

@@ -44,7 +44,8 @@ impl Plan {
             ..Task::apply(self.direction, self.ids.clone())
         };
         let plugin = session.plugin(None, None)?;
-        let result = run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
+        let result =
+            run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
         let items = stored_items(&session, &tenant, &plan_id).await?;
         session.store.close().await;
         let document = json!({
@@ -70,7 +71,10 @@ impl Plan {
             Some(Value::Bool(true)) => Ok(()),
             _ if global.json => Err(Failure::Reported),
             _ => Err(Failure::failed(
-                result.pointer("/stopped/message").and_then(Value::as_str).unwrap_or("the plan could not be completed"),
+                result
+                    .pointer("/stopped/message")
+                    .and_then(Value::as_str)
+                    .unwrap_or("the plan could not be completed"),
             )),
         }
     }
@@ -78,7 +82,8 @@ impl Plan {
 
 fn show(items: &[Value], file: Option<&Path>) {
     const MOST: usize = 50;
-    let text = |item: &Value, member: &str| item.get(member).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let text =
+        |item: &Value, member: &str| item.get(member).and_then(Value::as_str).unwrap_or("-").to_owned();
     let rows: Vec<Vec<String>> = items
         .iter()
         .take(MOST)
@@ -90,7 +95,13 @@ fn show(items: &[Value], file: Option<&Path>) {
                 .flatten()
                 .map(|field| {
                     let old = text(field, "old");
-                    format!("{} {}: {} -> {}", text(field, "side"), text(field, "field"), old, text(field, "new"))
+                    format!(
+                        "{} {}: {} -> {}",
+                        text(field, "side"),
+                        text(field, "field"),
+                        old,
+                        text(field, "new")
+                    )
                 })
                 .collect();
             let what = if fields.is_empty() { text(item, "reason") } else { fields.join("\n") };
@@ -144,7 +155,10 @@ pub(crate) async fn prepare(
         .map_err(|error| Failure::usage(format!("{} is no plan: {error}", file.display())))?;
     let plan_id = document.get("plan_id").and_then(Value::as_str).filter(|id| id.parse::<Uuid>().is_ok());
     let (Some(plan_id), Some(items)) = (plan_id, document.get("items").and_then(Value::as_array)) else {
-        return Err(Failure::usage(format!("{} is no plan: make one with `host-harness plan --out`", file.display())));
+        return Err(Failure::usage(format!(
+            "{} is no plan: make one with `host-harness plan --out`",
+            file.display()
+        )));
     };
     if document.get("tenant").and_then(Value::as_str) != Some(tenant.name.as_str()) {
         return Err(Failure::usage(format!("{} is a plan of another tenant", file.display())));

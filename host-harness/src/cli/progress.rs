@@ -20,7 +20,8 @@ impl Progress {
     /// A bar among others.
     pub(crate) fn new(bars: &MultiProgress, tenant: &str) -> Self {
         let bar = bars.add(ProgressBar::no_length());
-        if let Ok(style) = ProgressStyle::with_template("{prefix}: {msg} {wide_bar} {human_pos}/{human_len}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix}: {msg} {wide_bar} {human_pos}/{human_len}")
+        {
             bar.set_style(style);
         }
         bar.set_prefix(tenant.to_owned());
@@ -46,7 +47,8 @@ impl Progress {
 
 impl LogSink for Progress {
     fn record(&self, record: LogRecord) {
-        let fields = record.fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+        let fields =
+            record.fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
         let tenant = self.tenant.as_str();
         match record.level {
             Level::Debug => tracing::debug!(tenant, "{} {fields}", record.message),
@@ -54,7 +56,9 @@ impl LogSink for Progress {
             Level::Warning => tracing::warn!(tenant, "{} {fields}", record.message),
             Level::Error => tracing::error!(tenant, "{} {fields}", record.message),
         }
-        let field = |name: &str| record.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let field = |name: &str| {
+            record.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
         let context: serde_json::Map<String, serde_json::Value> =
             record.fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         let stored = StoredRecord {

@@ -66,7 +66,11 @@ async fn list(global: &Global, tenant: &str) -> Outcome {
     if global.json {
         output::print_json(&Value::Array(rows));
     } else {
-        output::print_rows(&rows, &["id", "status", "code", "reason", "attempts", "since"], "Quarantine is empty.");
+        output::print_rows(
+            &rows,
+            &["id", "status", "code", "reason", "attempts", "since"],
+            "Quarantine is empty.",
+        );
     }
     Ok(())
 }
@@ -86,7 +90,9 @@ async fn retry(global: &Global, tenant: &str, ids: &[String]) -> Outcome {
     }
     let chosen: Vec<&(String, serde_json::Map<String, Value>)> =
         rows.iter().filter(|(id, _)| ids.is_empty() || ids.contains(id)).collect();
-    let text = |body: &serde_json::Map<String, Value>, name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let text = |body: &serde_json::Map<String, Value>, name: &str| {
+        body.get(name).and_then(Value::as_str).map(str::to_owned)
+    };
     let mut selected = Vec::new();
     let mut marks = Vec::new();
     for (id, body) in &chosen {

@@ -78,7 +78,10 @@ fn add_cost(members: &mut serde_json::Map<String, Value>, run_id: &str, cost: Co
     members.insert("duration_ms".to_owned(), json!(millis(cost.duration)));
     members.insert("cpu_ms".to_owned(), json!(millis(cost.cpu)));
     members.insert("peak_rss_mib".to_owned(), json!(peak_rss_mib()));
-    #[expect(clippy::cast_precision_loss, reason = "bytes of one guest, shown with one digit after the point")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "bytes of one guest, shown with one digit after the point"
+    )]
     let mib = cost.guest_peak_bytes as f64 / 1024.0 / 1024.0;
     members.insert("guest_peak_mib".to_owned(), json!(tenths(mib)));
 }

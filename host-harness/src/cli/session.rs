@@ -22,9 +22,9 @@ pub(crate) fn data_folder() -> Result<PathBuf, Failure> {
     if let Some(folder) = std::env::var_os("HARNESS_DATA").filter(|folder| !folder.is_empty()) {
         return Ok(PathBuf::from(folder));
     }
-    dirs::data_dir()
-        .map(|folder| folder.join("host-harness"))
-        .ok_or_else(|| Failure::usage("there is no home folder to keep data in: set HARNESS_DATA to a folder"))
+    dirs::data_dir().map(|folder| folder.join("host-harness")).ok_or_else(|| {
+        Failure::usage("there is no home folder to keep data in: set HARNESS_DATA to a folder")
+    })
 }
 
 fn private_folder(folder: &Path) -> Result<(), Failure> {
@@ -40,7 +40,9 @@ fn private_folder(folder: &Path) -> Result<(), Failure> {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full | StoreError::Busy | StoreError::Engine(_) | StoreError::Storage(_) => Self::failed(error),
+            StoreError::Full | StoreError::Busy | StoreError::Engine(_) | StoreError::Storage(_) => {
+                Self::failed(error)
+            }
             _ => Self::usage(error),
         }
     }

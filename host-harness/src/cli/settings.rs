@@ -157,14 +157,19 @@ fn field_policy(key: &str) -> Option<Known> {
 }
 
 fn shape(key: &str) -> Result<Shape, Failure> {
-    KNOWN.iter().find(|known| known.key == key).map(|known| known.shape).or_else(|| field_policy(key).map(|known| known.shape)).ok_or_else(|| {
-        let hint = if key.starts_with("contacts.policy.") {
-            format!("fields with a policy are {}", FIELDS.join(", "))
-        } else {
-            "`host-harness settings list` shows all keys".to_owned()
-        };
-        Failure::usage(format!("there is no setting {key:?}: {hint}"))
-    })
+    KNOWN
+        .iter()
+        .find(|known| known.key == key)
+        .map(|known| known.shape)
+        .or_else(|| field_policy(key).map(|known| known.shape))
+        .ok_or_else(|| {
+            let hint = if key.starts_with("contacts.policy.") {
+                format!("fields with a policy are {}", FIELDS.join(", "))
+            } else {
+                "`host-harness settings list` shows all keys".to_owned()
+            };
+            Failure::usage(format!("there is no setting {key:?}: {hint}"))
+        })
 }
 
 fn parse(key: &str, value: &str) -> Result<Value, Failure> {
@@ -175,7 +180,9 @@ fn parse(key: &str, value: &str) -> Result<Value, Failure> {
         }
         Shape::Number { least, most } => match value.parse::<u64>() {
             Ok(number) if (least..=most).contains(&number) => Ok(json!(number)),
-            _ => Err(Failure::usage(format!("{key} cannot be {value:?}: it is a whole number from {least} to {most}"))),
+            _ => Err(Failure::usage(format!(
+                "{key} cannot be {value:?}: it is a whole number from {least} to {most}"
+            ))),
         },
     }
 }
@@ -191,7 +198,8 @@ pub(crate) async fn text(store: &Store, tenant: &Tenant, key: &str) -> Result<Op
 /// The limits a tenant's runs have.
 pub(crate) async fn limits(store: &Store, tenant: &Tenant) -> Result<Limits, Failure> {
     let settings = store.settings(tenant).await?;
-    let number = |key: &str| settings.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_u64());
+    let number =
+        |key: &str| settings.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_u64());
     let mut limits = Limits::default();
     for (key, limit) in [
         ("limits.guest-cpu-seconds", &mut limits.guest_cpu_seconds),

@@ -144,7 +144,9 @@ impl Sync {
         let plugin = session.plugin(self.plugin.as_deref(), self.dump_guest_memory.as_deref())?;
         let transport = transport()?;
         let bars = bars(global);
-        let runs = tenants.iter().map(|tenant| run_tenant(&session.store, &plugin, &transport, &bars, tenant, &task));
+        let runs = tenants
+            .iter()
+            .map(|tenant| run_tenant(&session.store, &plugin, &transport, &bars, tenant, &task));
         let results = futures_util::future::join_all(runs).await;
         session.store.close().await;
         let mut documents = Vec::new();
@@ -155,7 +157,9 @@ impl Sync {
             if !global.json {
                 println!("{}", describe(&tenant.name, &result));
             }
-            if tenants.len() > 1 && let Some(members) = result.as_object_mut() {
+            if tenants.len() > 1
+                && let Some(members) = result.as_object_mut()
+            {
                 members.insert("tenant".to_owned(), json!(tenant.name));
             }
             documents.push(result);
@@ -185,10 +189,13 @@ pub(crate) async fn run_tenant(
     tenant: &Tenant,
     task: &Task,
 ) -> Result<Value, Failure> {
+    let connection = store
+        .connection(tenant)
+        .await?
+        .ok_or_else(|| Failure::from(StoreError::NotConnected(tenant.name.clone())))?;
     let connection =
-        store.connection(tenant).await?.ok_or_else(|| Failure::from(StoreError::NotConnected(tenant.name.clone())))?;
-    let connection = Connection::new(&connection.base_url, &connection.company_id, connection.secret.expose())
-        .map_err(Failure::usage)?;
+        Connection::new(&connection.base_url, &connection.company_id, connection.secret.expose())
+            .map_err(Failure::usage)?;
     let direction = direction(store, tenant, task).await?;
     let limits = settings::limits(store, tenant).await?;
     let run = Run::begin(
@@ -203,7 +210,9 @@ pub(crate) async fn run_tenant(
     store.start_run(&run).await?;
     let progress = Arc::new(Progress::new(bars, &tenant.name));
     let watcher = Arc::clone(&progress);
-    let http = Arc::new(Http::new(transport, connection).watched(Arc::new(move |transfer| watcher.transfer(transfer))));
+    let http = Arc::new(
+        Http::new(transport, connection).watched(Arc::new(move |transfer| watcher.transfer(transfer))),
+    );
     let powers = Powers {
         logging: Logging::new(Arc::clone(&progress) as _, http.redactor()),
         http: Arc::clone(&http),

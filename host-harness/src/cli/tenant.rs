@@ -55,7 +55,11 @@ impl Tenant {
                 if global.json {
                     output::print_json(&json!(tenants));
                 } else {
-                    output::print_rows(&tenants, &["name", "id", "organization_id", "user_id"], "There are no tenants yet.");
+                    output::print_rows(
+                        &tenants,
+                        &["name", "id", "organization_id", "user_id"],
+                        "There are no tenants yet.",
+                    );
                 }
             }
         }

@@ -157,8 +157,9 @@ mod tests {
 
     #[test]
     fn an_agreed_base_is_written_as_a_built_one() {
-        let fields: Fields =
-            [(Field::Company, "Alfa".to_owned()), (Field::FullName, "Ana Kos".to_owned())].into_iter().collect();
+        let fields: Fields = [(Field::Company, "Alfa".to_owned()), (Field::FullName, "Ana Kos".to_owned())]
+            .into_iter()
+            .collect();
         let names = Names::split("Ana Kos");
         let built = Base::agreed(fields.clone(), names.clone());
         let written = serde_json::to_string(&Agreed { fields: &fields, names: &names }).unwrap();

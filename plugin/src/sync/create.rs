@@ -405,7 +405,8 @@ enum Sent {
     Created(MkId),
     Refused(String),
     Unknown(String),
-    NotSent(CallError),
+    /// It never left.
+    Withheld(CallError),
     /// Not even tried, the connection being broken.
     Kept,
 }
@@ -438,7 +439,7 @@ async fn send(run: &Run<'_>, mut window: Vec<Candidate>, broken: bool) -> Result
                 Err(WriteOutcome::Refused(refusal)) => Sent::Refused(refusal.to_string()),
                 Err(WriteOutcome::NotSent(error)) => {
                     broken.set(true);
-                    Sent::NotSent(error)
+                    Sent::Withheld(error)
                 }
                 Err(WriteOutcome::Unknown(reason)) => Sent::Unknown(reason),
                 Err(WriteOutcome::Done(_)) => Sent::Unknown("the answer holds no mk_id".to_owned()),
@@ -455,7 +456,7 @@ async fn send(run: &Run<'_>, mut window: Vec<Candidate>, broken: bool) -> Result
             let key = match sent {
                 Sent::Created(id) => PartnerKey::Id(id.clone()),
                 Sent::Unknown(_) | Sent::Refused(_) => lookup_key(&candidate.intent, &candidate.fields),
-                Sent::NotSent(_) | Sent::Kept => return None,
+                Sent::Withheld(_) | Sent::Kept => return None,
             };
             Some(run.client.partners(&key).await)
         })
@@ -474,7 +475,7 @@ async fn send(run: &Run<'_>, mut window: Vec<Candidate>, broken: bool) -> Result
             }
             None => Vec::new(),
         };
-        if let Sent::NotSent(error) = &sent {
+        if let Sent::Withheld(error) = &sent {
             stop = stop.or(Some(Stop::Call(error.clone())));
         }
         settled.push((candidate, sent, found));
@@ -553,7 +554,7 @@ async fn store_outcomes(run: &Run<'_>, settled: Vec<(Candidate, Sent, Vec<Read>)
                     }
                 }
             }
-            Sent::NotSent(_) | Sent::Kept => {
+            Sent::Withheld(_) | Sent::Kept => {
                 let mut intent = candidate.intent;
                 intent.state = IntentState::Planned;
                 intent.attempts = intent.attempts.saturating_sub(1);

@@ -1,5 +1,7 @@
 //! The index of a running scan: which partners are known, by hash and by id, in 28 bytes a link.
 
+use std::cell::Cell;
+
 use serde::Deserialize;
 
 use crate::ledger::{LINKS, LinkState, LinkStatus, SEEN};
@@ -19,7 +21,7 @@ pub struct Index {
     /// Positions in `links`, sorted by id.
     by_id: Vec<u32>,
     /// One bit per link: met in this scan.
-    met: Vec<u64>,
+    met: Vec<Cell<u64>>,
     /// Known, but not expected: partners without a link and partners whose contact or themselves are gone. Sorted by hash.
     others: Vec<Known>,
     /// Links with CRM edits held back.
@@ -106,12 +108,14 @@ impl Index {
         let mut by_id: Vec<u32> = (0..u32::try_from(links.len()).unwrap_or(u32::MAX)).collect();
         by_id.sort_unstable_by_key(|position| links.get(*position as usize).map_or(0, |item| item[2]));
         self.by_id = by_id;
-        self.forget_meetings();
+        self.met = vec![Cell::new(0); self.links.len().div_ceil(64)];
     }
 
     /// Starts over.
-    pub fn forget_meetings(&mut self) {
-        self.met = vec![0; self.links.len().div_ceil(64)];
+    pub fn forget_meetings(&self) {
+        for word in &self.met {
+            word.set(0);
+        }
     }
 
     /// Live links.
@@ -133,7 +137,7 @@ impl Index {
     }
 
     /// Whether a record with these bytes is known; it counts as met. `Some(true)` is a live link.
-    pub fn meet_bytes(&mut self, hash: RawHash) -> Option<bool> {
+    pub fn meet_bytes(&self, hash: RawHash) -> Option<bool> {
         let halves = [(hash.0 >> 64) as u64, hash.0 as u64];
         let find = |list: &[Known]| {
             let position = list.partition_point(|item| [item[0], item[1]] < halves);
@@ -147,7 +151,7 @@ impl Index {
     }
 
     /// Notes that the partner with this id is there, with other bytes than before.
-    pub fn meet_id(&mut self, id: &MkId) {
+    pub fn meet_id(&self, id: &MkId) {
         let key = id.key();
         let id_at = |position: &u32| self.links.get(*position as usize).map_or(0, |item| item[2]);
         let start = self.by_id.partition_point(|position| id_at(position) < key);
@@ -156,20 +160,20 @@ impl Index {
         }
     }
 
-    fn mark(&mut self, position: usize) {
-        if let Some(word) = self.met.get_mut(position / 64) {
-            *word |= 1 << (position % 64);
+    fn mark(&self, position: usize) {
+        if let Some(word) = self.met.get(position / 64) {
+            word.set(word.get() | (1 << (position % 64)));
         }
     }
 
     fn is_met(&self, position: usize) -> bool {
-        self.met.get(position / 64).is_some_and(|word| word & (1 << (position % 64)) != 0)
+        self.met.get(position / 64).is_some_and(|word| word.get() & (1 << (position % 64)) != 0)
     }
 
     /// How many live links were not met.
     #[must_use]
     pub fn missing(&self) -> u64 {
-        self.live() - self.met.iter().map(|word| u64::from(word.count_ones())).sum::<u64>()
+        self.live() - self.met.iter().map(|word| u64::from(word.get().count_ones())).sum::<u64>()
     }
 
     /// Whether this partner has a live link that was not met.

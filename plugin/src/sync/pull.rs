@@ -4,7 +4,6 @@
 //! seen before, which linked partners are missing. Only then is the first write made. The second pass parses the
 //! changed elements, a page at a time.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
@@ -53,13 +52,10 @@ type Element = Result<Partner, (RawHash, Problem)>;
 ///
 /// When the run has to stop.
 pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
-    let index = RefCell::new(Index::load(run.powers).await?);
+    let index = Index::load(run.powers).await?;
     run.report().calls_least += 1;
-    let (response, survey) = run
-        .client
-        .scan_partners(async |response| survey(run, response, &mut index.borrow_mut()).await)
-        .await?;
-    let index = index.into_inner();
+    let (response, survey) =
+        run.client.scan_partners(async |response| survey(run, response, &index).await).await?;
     let complete = survey.announced.is_none_or(|announced| announced == survey.count);
     if !complete {
         run.powers.log.log(
@@ -87,7 +83,7 @@ pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
 }
 
 /// The first pass.
-async fn survey(run: &Run<'_>, response: &Response, index: &mut Index) -> Result<Survey, CallError> {
+async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Survey, CallError> {
     index.forget_meetings();
     response.body.rewind();
     let mut reader = ListReader::new(PARTNER_LIST);
@@ -102,7 +98,7 @@ async fn survey(run: &Run<'_>, response: &Response, index: &mut Index) -> Result
         while let Some(element) = reader.next_element().map_err(protocol)? {
             let position = found.count;
             found.count += 1;
-            if position % 64 == 0 {
+            if position.is_multiple_of(64) {
                 found.is_changed.push(0);
             }
             match if nothing_known { None } else { index.meet_bytes(RawHash::of(element)) } {

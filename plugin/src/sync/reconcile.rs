@@ -69,7 +69,8 @@ enum Sent {
     Done(Box<Read>),
     Refused(String),
     Unknown(String),
-    NotSent(CallError),
+    /// It never left.
+    Withheld(CallError),
 }
 
 /// Brings these linked contacts and their partners in step.
@@ -123,7 +124,7 @@ async fn reconcile_window(run: &Run<'_>, ids: &[CrmId]) -> Result<(), Stop> {
             match run.client.update_partner(body).await {
                 Ok(read) => Sent::Done(Box::new(read)),
                 Err(WriteOutcome::Refused(refusal)) => Sent::Refused(refusal.to_string()),
-                Err(WriteOutcome::NotSent(error)) => Sent::NotSent(error),
+                Err(WriteOutcome::NotSent(error)) => Sent::Withheld(error),
                 Err(WriteOutcome::Unknown(reason)) => Sent::Unknown(reason),
                 Err(WriteOutcome::Done(_)) => Sent::Nothing,
             }
@@ -159,7 +160,7 @@ async fn reconcile_window(run: &Run<'_>, ids: &[CrmId]) -> Result<(), Stop> {
             (_, Some(note)) => writes.push(note.done()),
             (_, None) => {}
         }
-        if let Sent::NotSent(error) = sent {
+        if let Sent::Withheld(error) = sent {
             stop = stop.or(Some(Stop::Call(error.clone())));
         }
         groups.push(Group { record, writes });
@@ -289,7 +290,7 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> Vec<crate::ports::Write> 
             writes.push(refused(run, pair, reason.clone(), "refused"));
             writes
         }
-        Sent::Unknown(_) | Sent::NotSent(_) => without_update(run, pair, LinkStatus::Pending),
+        Sent::Unknown(_) | Sent::Withheld(_) => without_update(run, pair, LinkStatus::Pending),
     }
 }
 
