@@ -135,9 +135,7 @@ impl<'a> Client<'a> {
         let body = self.read(path::WAREHOUSE_LIST, &json!({})).await?;
         let (warehouses, envelope) = read_all("warehouse_list", &body).map_err(protocol)?;
         if let Some(refusal) = envelope.refusal() {
-            return Err(CallError::Configuration(format!(
-                "{refusal} - check company_id and secret key and connect again"
-            )));
+            return Err(refused_connection(&refusal));
         }
         self.proven.set(true);
         Ok(warehouses.len())
@@ -177,7 +175,9 @@ impl<'a> Client<'a> {
                 }
                 Ok(Vec::new())
             }
-            _ => Err(CallError::Refused(refusal)),
+            RefusalKind::Internal => Err(CallError::Refused(refusal)),
+            // A look-up names nothing that could be wrong with a record: the next one would be refused too.
+            _ => Err(refused_connection(&refusal)),
         }
     }
 
@@ -367,6 +367,12 @@ fn judge(status: u16) -> Option<CallError> {
             "Metakocka answered HTTP {status}: check the base URL of the connection"
         ))),
     }
+}
+
+/// A refusal that is about the connection, not about a record.
+#[must_use]
+pub fn refused_connection(refusal: &Refusal) -> CallError {
+    CallError::Configuration(format!("{refusal} - check company_id and secret key and connect again"))
 }
 
 /// An error of transport as an error of the call.

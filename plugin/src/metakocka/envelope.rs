@@ -42,6 +42,6 @@ impl Envelope {
             .into_iter()
             .find_map(|key| self.text(key).filter(|text| !text.trim().is_empty()))
             .unwrap_or_else(|| "no text".to_owned());
-        Some(Refusal { kind: RefusalKind::of(&code, &text), code, text })
+        Some(Refusal { kind: RefusalKind::of(&text), code, text })
     }
 }

@@ -19,9 +19,9 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    /// Reads code and text.
+    /// Reads the text.
     #[must_use]
-    pub fn of(code: &str, text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
         if has(&["No partner with such properties"]) {
             Self::NotFound
@@ -29,11 +29,20 @@ impl RefusalKind {
             Self::InvalidChoice
         } else if has(&["Not valid date", "is require for", "must be set", "must be valid number"]) {
             Self::BadRequest
-        } else if code.trim() == "1" || has(&["Internal server error"]) {
+        } else if has(&["Internal server error", "Notranja napaka"]) {
             Self::Internal
         } else {
             Self::Business
         }
+    }
+}
+
+impl Refusal {
+    /// Whether a write answered like this may have been carried out all the same: `opr_code` 1 stands for internal
+    /// errors of every kind and proves nothing.
+    #[must_use]
+    pub fn proves_nothing(&self) -> bool {
+        self.kind == RefusalKind::Internal || self.code.trim() == "1"
     }
 }
 
@@ -135,15 +144,16 @@ mod tests {
     #[test]
     fn texts_decide_not_codes() {
         let rows = [
-            ("2", "No partner with such properties.", RefusalKind::NotFound),
-            ("2", "Paramether 'x' has invalid value : Y. Valid values : a,b", RefusalKind::InvalidChoice),
-            ("2", "Value is require for doc_date", RefusalKind::BadRequest),
-            ("6", "Profit center 'X' doesn't exist.", RefusalKind::Business),
-            ("1", "Internal server error.", RefusalKind::Internal),
-            ("1", "Notranja napaka strežnika.", RefusalKind::Internal),
+            ("No partner with such properties.", RefusalKind::NotFound),
+            ("Paramether 'x' has invalid value : Y. Valid values : a,b", RefusalKind::InvalidChoice),
+            ("Value is require for doc_date", RefusalKind::BadRequest),
+            ("Profit center 'X' doesn't exist.", RefusalKind::Business),
+            ("Internal server error.", RefusalKind::Internal),
+            ("Company or secret key is not valid.", RefusalKind::Business),
+            ("Notranja napaka strežnika.", RefusalKind::Internal),
         ];
-        for (code, text, expected) in rows {
-            assert_eq!(RefusalKind::of(code, text), expected, "{code} {text}");
+        for (text, expected) in rows {
+            assert_eq!(RefusalKind::of(text), expected, "{text}");
         }
     }
 }

@@ -18,6 +18,8 @@ pub const KIND: &str = "contacts";
 pub const WINDOW: usize = 50;
 /// Calls in flight: the ERP serialises scans and asks for no more than two in all.
 pub const IN_FLIGHT: usize = 2;
+/// This many look-ups in a row without an answer that counts end the run.
+pub const TROUBLE: u32 = 5;
 const MAX_WRITES: usize = 2_000;
 const MAX_BYTES: usize = 6 * 1024 * 1024;
 

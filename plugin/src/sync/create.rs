@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 
 use super::apply::{self, Settled, Verdict};
-use super::context::{Group, IN_FLIGHT, Run, Stop, WINDOW};
+use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
@@ -24,8 +24,6 @@ use crate::metakocka::partner::{add_body, emails};
 use crate::model::{CrmId, Field, Fields, MkId, email_key, tax_key};
 use crate::ports::{Category, Level, Write};
 
-/// This many look-ups in a row without an answer end the run.
-const TROUBLE: u32 = 5;
 /// An empty look-up counts when it comes after the settling time; so many are needed before another send.
 const MISSES: u32 = 2;
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use serde::Deserialize;
 
-use crate::ledger::{LINKS, LinkState, LinkStatus, SEEN};
+use crate::ledger::{LINKS, LinkState, SEEN};
 use crate::model::{MkId, RawHash};
 use crate::ports::{Powers, StorageError};
 
@@ -24,8 +24,6 @@ pub struct Index {
     met: Vec<Cell<u64>>,
     /// Known, but not expected: partners without a link and partners whose contact or themselves are gone. Sorted by hash.
     others: Vec<Known>,
-    /// Links with CRM edits held back.
-    pub held: u64,
 }
 
 #[derive(Deserialize)]
@@ -35,8 +33,6 @@ struct LinkRow<'a> {
     raw_hash: Option<&'a str>,
     #[serde(default)]
     state: Option<LinkState>,
-    #[serde(default)]
-    sync_status: Option<LinkStatus>,
 }
 
 #[derive(Deserialize)]
@@ -63,16 +59,11 @@ impl Index {
         index.links.reserve_exact(usize::try_from(expected).unwrap_or(0));
         let mut after = None;
         loop {
-            let page = powers
-                .storage
-                .scan(LINKS, after, &["metakocka_id", "raw_hash", "state", "sync_status"], PAGE)
-                .await?;
+            let page =
+                powers.storage.scan(LINKS, after, &["metakocka_id", "raw_hash", "state"], PAGE).await?;
             for entry in &page {
                 let Ok(row) = serde_json::from_slice::<LinkRow<'_>>(&entry.body) else { continue };
                 let item = known(row.metakocka_id, row.raw_hash);
-                if row.sync_status == Some(LinkStatus::Pending) {
-                    index.held += 1;
-                }
                 match row.state {
                     None | Some(LinkState::Live) => index.links.push(item),
                     Some(LinkState::CrmGone) => index.others.push(item),

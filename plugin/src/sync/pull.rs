@@ -17,7 +17,7 @@ use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{LINKS, Link, LinkState, Quarantined, Seen, Severity};
-use crate::metakocka::client::{PARTNER_LIST, PartnerKey, Read, protocol, transport};
+use crate::metakocka::client::{PARTNER_LIST, PartnerKey, Read, protocol, refused_connection, transport};
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, RefusalKind};
 use crate::metakocka::partner::{Partner, Problem};
@@ -123,9 +123,7 @@ async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Sur
             return Err(if refusal.kind == RefusalKind::Internal {
                 CallError::Refused(refusal)
             } else {
-                CallError::Configuration(format!(
-                    "{refusal} - check company_id and secret key and connect again"
-                ))
+                refused_connection(&refusal)
             });
         }
     }

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
 use super::apply::{self, Settled, Verdict};
-use super::context::{Group, IN_FLIGHT, Run, Stop, WINDOW};
+use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
 use super::merge::{Merged, Replacement, Rules, Side, Versions, merge};
 use super::pull::{contacts, update_item};
 use super::push::fingerprint;
@@ -191,6 +191,7 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
         .await;
     run.report().calls_least += links.len() as u64;
     let mut pairs = Vec::new();
+    let mut trouble = 0;
     for (link, look) in links.into_iter().zip(looks) {
         let Some(contact) = contacts.remove(&link.contact) else { continue };
         let known = conflicts.remove(&link.contact).unwrap_or_default();
@@ -205,7 +206,18 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
                 }
             },
             Err(error) if error.treatment() == Treatment::StopRun => pairs.push(Err(error.into())),
-            Err(error) => give_up(run, &contact, &link, error.to_string(), error.code()).await?,
+            Err(error) => {
+                // Nothing is known about the record, so it is looked at again in the next run.
+                run.report().fail(&contact.id.0, error.to_string(), error.code());
+                if !run.gate.is_dry() {
+                    let link = Link { status: LinkStatus::Pending, ..link };
+                    run.put(vec![link.write(&run.now().text())]).await?;
+                }
+                trouble += 1;
+                if trouble >= TROUBLE {
+                    pairs.push(Err(error.into()));
+                }
+            }
         }
     }
     Ok(pairs)

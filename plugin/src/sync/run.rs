@@ -10,7 +10,7 @@ use super::reconcile::reconcile;
 use super::report::{Failure, Report};
 use super::request::{RunRequest, Selection};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{CONFLICTS, LINKS, Link, LinkStatus, QUARANTINE, Quarantined, Seen, Severity};
+use crate::ledger::{CONFLICTS, LINKS, Link, QUARANTINE, Quarantined, Seen, Severity};
 use crate::model::{CrmId, MkId};
 use crate::ports::{Category, Level, Powers};
 
@@ -233,12 +233,7 @@ async fn linked_ids(run: &Run<'_>, ids: &[String]) -> Result<BTreeSet<String>, S
 /// Counts what is left for later: held, waiting, parked, quarantined.
 async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
     let storage = run.powers.storage;
-    let held = storage.find_many(LINKS, "sync_status", vec!["pending".to_owned()], 100_000).await?;
-    let held = held
-        .iter()
-        .filter_map(|(_, entry)| Link::read(entry))
-        .filter(|link| link.status == LinkStatus::Pending)
-        .count();
+    let held = pending_links(run).await?;
     let mut parked: BTreeSet<String> = BTreeSet::new();
     let mut quarantined = 0;
     if run.has_conflicts.get() || storage.count(CONFLICTS).await? > 0 {
@@ -272,10 +267,34 @@ async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
     }
     let pending = run.pending.borrow();
     let mut report = run.report();
-    report.held = if run.request.direction.writes_metakocka() { 0 } else { held as u64 };
+    report.held = if run.request.direction.writes_metakocka() { 0 } else { held };
     report.parked = parked.len() as u64;
     report.quarantined = quarantined;
     report.waiting = pending.len() as u64;
     report.waiting_until = pending.iter().map(|intent| intent.until).max();
     Ok(())
 }
+
+/// Links with CRM edits held back. Usually few; when they are many, only their status is read.
+async fn pending_links(run: &Run<'_>) -> Result<u64, Stop> {
+    const FEW: u32 = 2_000;
+    let storage = run.powers.storage;
+    let few = storage.find_many(LINKS, "sync_status", vec!["pending".to_owned()], FEW).await?;
+    if few.len() < FEW as usize {
+        return Ok(few.len() as u64);
+    }
+    let mut pending = 0;
+    let mut after = None;
+    loop {
+        let page = storage.scan(LINKS, after, &["sync_status"], 10_000).await?;
+        let Some(last) = page.last() else { return Ok(pending) };
+        after = Some(last.id.clone());
+        pending += page
+            .iter()
+            .filter(|entry| entry.body.windows(PENDING.len()).any(|window| window == PENDING))
+            .count() as u64;
+    }
+}
+
+/// How a pending link's status stands in its body.
+const PENDING: &[u8] = b"\"pending\"";
