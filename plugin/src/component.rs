@@ -5,9 +5,10 @@ use std::cell::Cell;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use crate::metakocka::client::{Client, Retry};
+use crate::metakocka::client::Client;
 use crate::metakocka::outcome::CallError;
 use crate::ports::{self, Powers};
+use crate::sync::settings::Settings;
 use crate::sync::{merge, report as brain_report, request, run, unsynced};
 
 mod bindings {
@@ -52,7 +53,8 @@ impl exported::Guest for Plugin {
     }
 
     async fn test_connection() -> Result<String, exported::Failure> {
-        let client = Client::new(powers(), Retry::default());
+        let retry = Settings::read(powers()).await.map(|settings| settings.retry).unwrap_or_default();
+        let client = Client::new(powers(), retry);
         match client.probe().await {
             Ok(count) => Ok(format!("Metakocka answers; the company has {count} warehouses")),
             Err(error) => Err(call_failure(&error)),

@@ -7,7 +7,7 @@ use super::crm::commit;
 use super::records::entries;
 use super::result::describe;
 use super::session::{Session, transport};
-use super::sync::{Task, bars, run_tenant};
+use super::sync::{Direction, Kind, Task, bars, direction_at, run_tenant};
 use super::{Failure, Global, Outcome, output};
 use crate::store::{Access, Change, Collection, Expectation, Write};
 
@@ -31,6 +31,9 @@ pub(crate) enum Conflicts {
         /// Whose value counts
         #[arg(long)]
         take: Take,
+        /// Which way the record may travel; default: as in the run that found the conflict
+        #[arg(long)]
+        direction: Option<Direction>,
     },
 }
 
@@ -47,7 +50,9 @@ impl Conflicts {
     pub(crate) async fn run(self, global: &Global) -> Outcome {
         match self {
             Self::List { tenant } => list(global, &tenant).await,
-            Self::Resolve { tenant, id, take } => resolve(global, &tenant, &id, take).await,
+            Self::Resolve { tenant, id, take, direction } => {
+                resolve(global, &tenant, &id, take, direction).await
+            }
         }
     }
 }
@@ -90,7 +95,13 @@ async fn list(global: &Global, tenant: &str) -> Outcome {
     Ok(())
 }
 
-async fn resolve(global: &Global, tenant: &str, id: &str, take: Take) -> Outcome {
+async fn resolve(
+    global: &Global,
+    tenant: &str,
+    id: &str,
+    take: Take,
+    direction: Option<Direction>,
+) -> Outcome {
     let session = Session::open(global, Access::Write).await?;
     let tenant = session.tenant(tenant).await?;
     let storage = session.store.storage(&tenant).await?;
@@ -114,7 +125,9 @@ async fn resolve(global: &Global, tenant: &str, id: &str, take: Take) -> Outcome
     };
     commit(&*storage, vec![write]).await?;
     let plugin = session.plugin(None, None)?;
-    let task = Task::apply(None, Some(vec![crm_id]));
+    let since = body.get("since").and_then(Value::as_str).unwrap_or_default();
+    let found_by = direction_at(&session.store, &tenant, Kind::Contacts, since).await?;
+    let task = Task::apply(direction.or(found_by), Some(vec![crm_id]));
     let result = run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
     let open = !storage.get_many(Collection::Conflicts, &[id.to_owned()]).await?.is_empty();
     session.store.close().await;
@@ -131,7 +144,7 @@ async fn resolve(global: &Global, tenant: &str, id: &str, take: Take) -> Outcome
     }
     if open {
         let message = "the decision is stored but not carried out yet; the next sync that may write that side does it \
-                       (see the setting contacts.direction)";
+                       (give --direction, or see the setting contacts.direction)";
         return if global.json { Err(Failure::Reported) } else { Err(Failure::failed(message)) };
     }
     if success { Ok(()) } else { Err(Failure::Reported) }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::session::{Session, transport};
-use super::sync::{Direction, Kind, Task, bars, run_tenant};
+use super::sync::{Direction, Kind, Task, bars, direction, run_tenant};
 use super::{Failure, Global, Outcome, output};
 use crate::plugin::Mode;
 use crate::store::{Access, Collection, Tenant};
@@ -44,6 +44,7 @@ impl Plan {
             ..Task::apply(self.direction, self.ids.clone())
         };
         let plugin = session.plugin(None, None)?;
+        let way = direction(&session.store, &tenant, &task).await?;
         let result =
             run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
         let items = stored_items(&session, &tenant, &plan_id).await?;
@@ -52,7 +53,7 @@ impl Plan {
             "plan_id": plan_id,
             "tenant": tenant.name,
             "kind": self.kind.name(),
-            "direction": self.direction.map(|direction| format!("{direction:?}")),
+            "direction": way.name(),
             "items": items,
             "calls": result.get("calls"),
             "success": result.get("success"),
@@ -64,8 +65,8 @@ impl Plan {
         }
         if global.json {
             output::print_json(&document);
-        } else {
-            show(&items, self.out.as_deref());
+        } else if result.get("stopped").is_none() {
+            show(&items, &tenant.name, self.out.as_deref());
         }
         match result.get("success") {
             Some(Value::Bool(true)) => Ok(()),
@@ -80,7 +81,7 @@ impl Plan {
     }
 }
 
-fn show(items: &[Value], file: Option<&Path>) {
+fn show(items: &[Value], tenant: &str, file: Option<&Path>) {
     const MOST: usize = 50;
     let text =
         |item: &Value, member: &str| item.get(member).and_then(Value::as_str).unwrap_or("-").to_owned();
@@ -113,7 +114,7 @@ fn show(items: &[Value], file: Option<&Path>) {
         println!("... and {} more; --json or --out FILE shows all", items.len() - MOST);
     }
     if let Some(file) = file {
-        println!("Carry it out with: host-harness sync --plan {}", file.display());
+        println!("Carry it out with: host-harness sync --tenant {tenant} --plan {}", file.display());
     }
 }
 
@@ -170,13 +171,17 @@ pub(crate) async fn prepare(
             file.display()
         )));
     }
+    let planned = document.get("direction").and_then(Value::as_str);
+    if let (Some(given), Some(planned)) = (task.direction, planned)
+        && given.name() != planned
+    {
+        return Err(Failure::usage(format!(
+            "{} was planned for {planned}: leave --direction out",
+            file.display()
+        )));
+    }
     task.mode = Mode::ApplyPlan;
     plan_id.clone_into(&mut task.plan_id);
-    if task.direction.is_none() {
-        task.direction = document
-            .get("direction")
-            .and_then(Value::as_str)
-            .and_then(|text| clap::ValueEnum::from_str(text, true).ok());
-    }
+    task.direction = planned.and_then(|text| clap::ValueEnum::from_str(text, true).ok());
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::crm::commit;
 use super::records::entries;
 use super::result::describe;
 use super::session::{Session, transport};
-use super::sync::{Task, bars, run_tenant};
+use super::sync::{Direction, Kind, Task, bars, direction_at, run_tenant};
 use super::{Failure, Global, Outcome, output};
 use crate::store::{Access, Change, Collection, Expectation, Write};
 
@@ -28,6 +28,9 @@ pub(crate) enum Quarantine {
         /// Ids from the list; default: all
         #[arg(long, value_delimiter = ',')]
         id: Vec<String>,
+        /// Which way the records may travel; default: as in the runs that gave them up
+        #[arg(long)]
+        direction: Option<Direction>,
     },
 }
 
@@ -35,7 +38,7 @@ impl Quarantine {
     pub(crate) async fn run(self, global: &Global) -> Outcome {
         match self {
             Self::List { tenant } => list(global, &tenant).await,
-            Self::Retry { tenant, id } => retry(global, &tenant, &id).await,
+            Self::Retry { tenant, id, direction } => retry(global, &tenant, &id, direction).await,
         }
     }
 }
@@ -75,7 +78,7 @@ async fn list(global: &Global, tenant: &str) -> Outcome {
     Ok(())
 }
 
-async fn retry(global: &Global, tenant: &str, ids: &[String]) -> Outcome {
+async fn retry(global: &Global, tenant: &str, ids: &[String], direction: Option<Direction>) -> Outcome {
     let session = Session::open(global, Access::Write).await?;
     let tenant = session.tenant(tenant).await?;
     let storage = session.store.storage(&tenant).await?;
@@ -116,7 +119,12 @@ async fn retry(global: &Global, tenant: &str, ids: &[String]) -> Outcome {
         commit(&*storage, page.to_vec()).await?;
     }
     let plugin = session.plugin(None, None)?;
-    let task = Task::apply(None, Some(selected.clone()));
+    let mut found_by = Vec::new();
+    for (_, body) in &chosen {
+        let since = text(body, "since").unwrap_or_default();
+        found_by.extend(direction_at(&session.store, &tenant, Kind::Contacts, &since).await?);
+    }
+    let task = Task::apply(direction.or_else(|| Direction::all_of(&found_by)), Some(selected.clone()));
     let result = run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
     session.store.close().await;
     let success = result.get("success") == Some(&Value::Bool(true));

@@ -93,6 +93,9 @@ pub(crate) fn describe(tenant: &str, result: &Value) -> String {
         "{tenant}: {}",
         match result.pointer("/stopped/message").and_then(Value::as_str) {
             Some(message) => format!("stopped. {message}"),
+            None if result.get("success") == Some(&Value::Bool(true)) && number("/parked") > 0 => {
+                format!("in step, but {} waiting for a person.", number("/parked"))
+            }
             None if result.get("success") == Some(&Value::Bool(true)) => "in step.".to_owned(),
             None => "done, with failures.".to_owned(),
         }
@@ -118,7 +121,7 @@ pub(crate) fn describe(tenant: &str, result: &Value) -> String {
         number("/duration_ms")
     ));
     let open = [
-        ("/conflicts", "conflicts"),
+        ("/conflicts", "fields changed on both sides"),
         ("/parked", "waiting for a decision (`conflicts list`, `quarantine list`)"),
         ("/quarantined", "in quarantine (`quarantine list`)"),
         ("/held", "with CRM edits held back by the direction"),

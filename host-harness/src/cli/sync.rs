@@ -45,12 +45,18 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::FromMetakocka => "from-metakocka",
             Self::ToMetakocka => "to-metakocka",
             Self::Bidirectional => "bidirectional",
         }
+    }
+
+    /// The direction that includes all of these.
+    pub(crate) fn all_of(directions: &[Self]) -> Option<Self> {
+        let (first, rest) = directions.split_first()?;
+        Some(if rest.iter().all(|other| other == first) { *first } else { Self::Bidirectional })
     }
 
     const fn contract(self) -> plugin::Direction {
@@ -251,7 +257,8 @@ pub(crate) async fn run_tenant(
     Ok(document)
 }
 
-async fn direction(store: &Store, tenant: &Tenant, task: &Task) -> Result<Direction, Failure> {
+/// The direction a task has, or the tenant's setting.
+pub(crate) async fn direction(store: &Store, tenant: &Tenant, task: &Task) -> Result<Direction, Failure> {
     if let Some(direction) = task.direction {
         return Ok(direction);
     }
@@ -260,6 +267,21 @@ async fn direction(store: &Store, tenant: &Tenant, task: &Task) -> Result<Direct
         .await?
         .and_then(|text| Direction::from_str(&text, false).ok())
         .unwrap_or(Direction::FromMetakocka))
+}
+
+/// The direction of the run that was under way at this moment: what it left for a person is carried on the same way.
+pub(crate) async fn direction_at(
+    store: &Store,
+    tenant: &Tenant,
+    kind: Kind,
+    moment: &str,
+) -> Result<Option<Direction>, Failure> {
+    let Ok(moment) = chrono::DateTime::parse_from_rfc3339(moment) else { return Ok(None) };
+    let runs = store.runs(tenant, Some(kind.name()), 10_000).await?;
+    Ok(runs
+        .iter()
+        .find(|run| run.started_at <= moment && run.finished_at.is_none_or(|finished| moment <= finished))
+        .and_then(|run| Direction::from_str(&run.direction, false).ok()))
 }
 
 /// A stable word for programs.

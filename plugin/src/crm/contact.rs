@@ -177,9 +177,13 @@ impl Serialize for NewContact<'_> {
 
 /// The members to merge into a contact so that its fields become these; `None` clears a field.
 #[must_use]
-pub fn update(changes: &[(Field, Option<String>)], revive: bool) -> Vec<u8> {
+pub fn update(changes: &[(Field, Option<String>)], names: Option<&Names>, revive: bool) -> Vec<u8> {
     let mut body: Map<String, Value> =
         changes.iter().map(|(field, value)| (field.name().to_owned(), json!(value))).collect();
+    if let Some(names) = names {
+        body.insert("firstname".to_owned(), json!(names.first));
+        body.insert("lastname".to_owned(), json!(names.last));
+    }
     if revive {
         body.insert("status".to_owned(), json!("active"));
     }

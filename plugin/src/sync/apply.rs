@@ -20,6 +20,8 @@ pub struct Settled<'a> {
     pub taken: &'a [Replacement],
     /// Fields that wait for a person.
     pub parked: &'a [Parked],
+    /// Fields whose CRM edit the direction holds back.
+    pub held: &'a [Field],
     /// Conflicts stored so far for this contact.
     pub known_conflicts: &'a [Conflict],
     /// The partner came back, so the contact is active again.
@@ -43,6 +45,7 @@ pub fn status(merged: &Merged, open_writes: bool) -> LinkStatus {
 pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -> Vec<Write> {
     let mut writes = Vec::new();
     let at = run.now().text();
+    let names = new_names(&settled);
     if !settled.to_crm.is_empty() || settled.revive {
         let changes: Vec<(Field, Option<String>)> =
             settled.to_crm.iter().map(|change| (change.field, change.new.clone())).collect();
@@ -50,10 +53,10 @@ pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -
             collection: COLLECTION,
             id: settled.contact.id.0.clone(),
             expect: Expect::Revision(settled.contact.revision),
-            change: Change::Merge(update(&changes, settled.revive)),
+            change: Change::Merge(update(&changes, names.as_ref(), settled.revive)),
         });
     }
-    remember_names(&mut settled.link.base, settled.contact, settled.to_crm);
+    remember_names(&mut settled.link.base, settled.contact, settled.to_crm, names);
     let unchanged = before.is_some_and(|before| {
         before.base == settled.link.base
             && before.raw_hash == settled.link.raw_hash
@@ -83,7 +86,11 @@ pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -
             writes.push(overwritten.write(run.new_id()));
         }
     }
-    writes.extend(conflicts(&settled, &at));
+    let conflicts = conflicts(&settled, &at);
+    if !conflicts.is_empty() {
+        run.has_conflicts.set(true);
+    }
+    writes.extend(conflicts);
     writes
 }
 
@@ -108,8 +115,10 @@ fn conflicts(settled: &Settled<'_>, at: &str) -> Vec<Write> {
         }
     }
     for known in settled.known_conflicts {
+        // A decision that the direction keeps from being carried out stays until a run may.
         if let Some(field) = Field::named(&known.field)
             && !settled.parked.iter().any(|parked| parked.field == field)
+            && !(known.decision.is_some() && settled.held.contains(&field))
         {
             writes.push(Conflict::settled(&settled.contact.id, field));
         }
@@ -117,13 +126,23 @@ fn conflicts(settled: &Settled<'_>, at: &str) -> Vec<Write> {
     writes
 }
 
+/// First and last name that go with a new full name. A business's contact person is split again; a person's names only
+/// when they still are what splitting the old full name gave, for people may have put them right since.
+fn new_names(settled: &Settled<'_>) -> Option<Names> {
+    let written = settled.to_crm.iter().find(|change| change.field == Field::FullName)?;
+    let full = written.new.as_deref()?;
+    let business = settled.link.base.crm(Field::Company).is_some();
+    let old = written.old.as_deref().map(Names::split).unwrap_or_default();
+    (business || settled.contact.names == old).then(|| Names::split(full))
+}
+
 /// The three name columns belong to the base as soon as the name they mean is agreed on.
-fn remember_names(base: &mut Base, contact: &Contact, to_crm: &[Replacement]) {
+fn remember_names(base: &mut Base, contact: &Contact, to_crm: &[Replacement], names: Option<Names>) {
     let written = to_crm.iter().find(|change| change.field == Field::FullName);
     let meant = contact.fields(Some(base));
     if let Some(written) = written {
         base.full_name.clone_from(&written.new);
-        base.names = contact.names.clone();
+        base.names = names.unwrap_or_else(|| contact.names.clone());
     } else if same(Field::FullName, base.crm(Field::FullName), meant.get(Field::FullName)) {
         base.full_name = contact.stored_full_name().map(str::to_owned);
         base.names = contact.names.clone();

@@ -1,6 +1,7 @@
 //! What all stages of one run share.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Gate;
 use super::report::{Failure, Report};
@@ -9,7 +10,7 @@ use super::settings::Settings;
 use crate::ledger::{Checkpoint, Intent};
 use crate::metakocka::client::Client;
 use crate::metakocka::outcome::CallError;
-use crate::model::{IdMaker, Time};
+use crate::model::{CrmId, IdMaker, Time};
 use crate::ports::{Commit, Powers, StorageError, Write};
 
 /// The kind this build keeps in step.
@@ -97,6 +98,12 @@ pub struct Run<'a> {
     revision: Cell<u64>,
     /// No contact existed when the run began and nobody but us has written since.
     pub crm_was_empty: Cell<bool>,
+    /// Records whose least calls are counted, so that looking at one again does not count again.
+    pub counted: RefCell<BTreeSet<CrmId>>,
+    /// Records nothing could be found out about so far: they fail unless a later look in the same run succeeds.
+    pub troubled: RefCell<BTreeMap<CrmId, (String, &'static str)>>,
+    /// Records to be looked at once more in this run, their update having gone only half the way.
+    pub once_more: RefCell<BTreeSet<CrmId>>,
     /// Whether any conflict is stored.
     pub has_conflicts: Cell<bool>,
     /// Whether anything is in quarantine.
@@ -146,6 +153,9 @@ impl<'a> Run<'a> {
             pending: RefCell::default(),
             revision: Cell::new(newest),
             crm_was_empty: Cell::new(empty),
+            counted: RefCell::default(),
+            troubled: RefCell::default(),
+            once_more: RefCell::default(),
             has_conflicts: Cell::new(storage.count(crate::ledger::CONFLICTS).await? > 0),
             has_quarantine: Cell::new(storage.count(crate::ledger::QUARANTINE).await? > 0),
         })
@@ -160,6 +170,16 @@ impl<'a> Run<'a> {
     /// A new time-ordered id.
     pub fn new_id(&self) -> String {
         self.ids.borrow_mut().next(self.powers.clock.now())
+    }
+
+    /// Notes that nothing could be found out about a record.
+    pub fn trouble(&self, id: &CrmId, error: &CallError) {
+        self.troubled.borrow_mut().insert(id.clone(), (error.to_string(), error.code()));
+    }
+
+    /// Notes that a record is settled after all.
+    pub fn settled(&self, id: &CrmId) {
+        self.troubled.borrow_mut().remove(id);
     }
 
     /// The counts.

@@ -10,10 +10,11 @@ use futures_util::{StreamExt, stream};
 
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
+use super::link::claimants;
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
-use super::reconcile::reconcile;
+use super::reconcile::{reconcile, reconcile_unclear};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{
     Intent, IntentState, KeyKind, LINKS, Link, LinkState, LinkStatus, Quarantined, Seen, Severity, name_key,
@@ -119,6 +120,10 @@ enum Look {
 
 async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop> {
     let looks = look_up(run, &window).await?;
+    let looks = only_one_claims(run, &window, looks).await?;
+    if run.gate.is_dry() {
+        run.report().calls_least += window.len() as u64;
+    }
     let mut to_send = Vec::new();
     let mut adopted = Vec::new();
     let mut groups = Vec::new();
@@ -136,7 +141,6 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
             }
             Look::Free(read) => {
                 trouble = 0;
-                run.report().calls_least += 1;
                 let item = || Item {
                     action: Action::Link,
                     metakocka_id: Some(read.partner.id.0.clone()),
@@ -153,7 +157,7 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
             }
             Look::Review { code, reason } => {
                 trouble = 0;
-                run.report().calls_least += 1;
+                run.report().calls_least += u64::from(!run.gate.is_dry());
                 let item = || Item {
                     action: Action::Review,
                     reason: Some(reason.clone()),
@@ -166,7 +170,7 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
             Look::Inconclusive(error) => {
                 trouble += 1;
                 let ends = error.treatment() == Treatment::StopRun || trouble >= TROUBLE;
-                run.report().fail(&candidate.contact.id.0, error.to_string(), error.code());
+                run.trouble(&candidate.contact.id, &error);
                 if ends {
                     stop = stop.or(Some(Stop::Call(error)));
                 }
@@ -254,6 +258,43 @@ fn is_hit(intent: &Intent, read: &Read) -> bool {
     }
 }
 
+/// A partner that was there before belongs to the one contact that has its key: when another contact without a link has
+/// it too, a person has to say whose it is.
+async fn only_one_claims(
+    run: &Run<'_>,
+    window: &[Candidate],
+    mut looks: Vec<Look>,
+) -> Result<Vec<Look>, Stop> {
+    let mut keys = Vec::new();
+    for (position, (candidate, look)) in window.iter().zip(&looks).enumerate() {
+        if matches!(look, Look::Free(_)) && candidate.intent.attempts == 0 {
+            keys.push((position, candidate.intent.key_kind, candidate.intent.key.clone()));
+        }
+    }
+    let claims = claimants(run, keys).await?;
+    for (position, (candidate, look)) in window.iter().zip(&mut looks).enumerate() {
+        let others: Vec<&str> = claims
+            .get(&position)
+            .into_iter()
+            .flatten()
+            .filter(|contact| contact.id != candidate.contact.id)
+            .map(|contact| contact.id.0.as_str())
+            .collect();
+        if let (Look::Free(read), false) = (&*look, others.is_empty()) {
+            *look = Look::Review {
+                code: "ambiguous-match",
+                reason: format!(
+                    "partner {} could be this contact or {}: they share its tax number or e-mail; make the right one \
+                     differ or remove the others, then retry",
+                    read.partner.id,
+                    others.join(", ")
+                ),
+            };
+        }
+    }
+    Ok(looks)
+}
+
 /// Which of these partners have a link, and whose.
 async fn linked(run: &Run<'_>, ids: BTreeSet<String>) -> Result<BTreeMap<MkId, Link>, Stop> {
     if ids.is_empty() {
@@ -314,6 +355,26 @@ fn judge(
                 ),
             },
         },
+        (several, Some(hit))
+            if !linked.contains_key(&hit.partner.id)
+                && exact.iter().all(|read| linked.contains_key(&read.partner.id)) =>
+        {
+            Look::Review {
+                code: "ambiguous-match",
+                reason: format!(
+                    "{} partners in Metakocka have this {key}, and all but one ({}) belong to other contacts: nobody can \
+                     tell whether that one is this contact",
+                    several, hit.partner.id
+                ),
+            }
+        }
+        (several, _) if exact.iter().all(|read| linked.contains_key(&read.partner.id)) => Look::Review {
+            code: "partner-already-linked",
+            reason: format!(
+                "the {several} partners with this {key} belong to other contacts: merge the contacts or give this one \
+                 another {key}"
+            ),
+        },
         (several, _) => Look::Review {
             code: "ambiguous-match",
             reason: format!(
@@ -345,19 +406,22 @@ fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec
         report.conflicts += merged.contested;
         report.crm_updated += u64::from(!merged.to_crm.is_empty());
         if intent.attempts > 0 {
-            // Our own create, whose answer was lost.
+            // Our own create, whose answer was lost. What an earlier run has sent takes one look now.
             report.metakocka_created += 1;
-            report.calls_least += 2;
+            report.calls_least += if intent.since > run.began { 3 } else { 1 };
         } else {
+            report.calls_least += 1;
             report.linked += 1;
         }
     }
+    run.settled(&contact.id);
     let settled = Settled {
         contact,
         link,
         to_crm: &merged.to_crm,
         taken: &[],
         parked: &merged.parked,
+        held: &merged.held,
         known_conflicts: &[],
         revive: false,
     };
@@ -365,6 +429,7 @@ fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec
     writes.push(intent.done());
     writes.push(Seen::forget(&read.partner.id));
     if run.has_quarantine.get() {
+        writes.push(Quarantined::release(Quarantined::metakocka_entry(&read.partner.id)));
         writes.push(Quarantined::release(Quarantined::crm_entry(&contact.id)));
     }
     (writes, pushes)
@@ -591,12 +656,14 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         report.metakocka_created += 1;
         report.calls_least += 3;
     }
+    run.settled(&candidate.contact.id);
     let settled = Settled {
         contact: &candidate.contact,
         link,
         to_crm: &[],
         taken: &[],
         parked: &[],
+        held: &[],
         known_conflicts: &[],
         revive: false,
     };
@@ -630,8 +697,8 @@ pub async fn recover(run: &Run<'_>) -> Result<(), Stop> {
             };
             if let Some(state) = unclear {
                 intent.state = state;
-                intent.since = run.now();
-                intent.until = intent.since.plus(run.settings.settle());
+                intent.since = run.began;
+                intent.until = run.now().plus(run.settings.settle());
                 intent.misses = 0;
                 writes.push(unconditional(intent.write()));
             }
@@ -689,7 +756,6 @@ async fn resolve_window(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop>
     for (record, (candidate, look)) in candidates.into_iter().zip(looks).enumerate() {
         match look {
             Look::Free(read) => {
-                run.report().calls_least += 1;
                 let (writes, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
                 adopted.extend(pushes.then(|| candidate.contact.id.clone()));
                 groups.push(Group { record, writes });
@@ -751,7 +817,7 @@ async fn settle_updates(run: &Run<'_>, now: crate::model::Time) -> Result<(), St
         .partition(|intent| intent.state == IntentState::UpdateUnknown && now >= intent.until);
     *run.pending.borrow_mut() = rest;
     run.put(due.iter().map(Intent::done).collect()).await?;
-    reconcile(run, due.into_iter().map(|intent| intent.contact).collect()).await
+    reconcile_unclear(run, due.into_iter().map(|intent| intent.contact).collect()).await
 }
 
 /// Sends what is on record as decided and not sent.

@@ -69,6 +69,27 @@ pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<
     Ok(matches)
 }
 
+/// Contacts without a link that have these keys, by the number that comes with each key.
+///
+/// # Errors
+///
+/// When storage fails.
+pub async fn claimants(
+    run: &Run<'_>,
+    keys: Vec<(usize, KeyKind, String)>,
+) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+    let mut claims: BTreeMap<usize, Vec<Contact>> = BTreeMap::new();
+    for (kind, index) in [(KeyKind::Tax, "tax_number"), (KeyKind::Email, "email")] {
+        let keyed: Vec<(usize, String)> = keys
+            .iter()
+            .filter(|(_, known, _)| *known == kind)
+            .map(|(number, _, key)| (*number, key.clone()))
+            .collect();
+        claims.extend(with_keys(run, index, keyed).await?);
+    }
+    Ok(claims)
+}
+
 /// Unlinked contacts under each partner's key.
 async fn candidates(
     run: &Run<'_>,
@@ -81,6 +102,14 @@ async fn candidates(
         .enumerate()
         .filter_map(|(position, partner)| Some((position, key_of(partner)?)))
         .collect();
+    with_keys(run, index, keyed).await
+}
+
+async fn with_keys(
+    run: &Run<'_>,
+    index: &'static str,
+    keyed: Vec<(usize, String)>,
+) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
     if keyed.is_empty() {
         return Ok(BTreeMap::new());
     }

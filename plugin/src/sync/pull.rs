@@ -384,6 +384,7 @@ fn linked(
         to_crm: &merged.to_crm,
         taken: &[],
         parked: &merged.parked,
+        held: &merged.held,
         known_conflicts: known,
         revive,
     };
@@ -428,6 +429,7 @@ fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
         to_crm: &merged.to_crm,
         taken: &[],
         parked: &merged.parked,
+        held: &merged.held,
         known_conflicts: &[],
         revive: false,
     };

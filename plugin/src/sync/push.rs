@@ -7,9 +7,11 @@ use super::context::{Group, KIND, Run, Stop};
 use super::create::create;
 use super::merge::Side;
 use super::plan::{Action, Item};
-use super::reconcile::reconcile;
+use super::reconcile::{conflicts_of, reconcile};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{LINKS, Link, LinkState, LinkStatus, QUARANTINE, Quarantined, SEEN, Seen, Severity};
+use crate::ledger::{
+    Conflict, LINKS, Link, LinkState, LinkStatus, QUARANTINE, Quarantined, SEEN, Seen, Severity,
+};
 use crate::metakocka::partner::validate;
 use crate::model::{CrmId, Field, Fields, MkId, email_key, same, tax_key};
 use crate::ports::Entry;
@@ -32,10 +34,16 @@ pub fn fingerprint(fields: &Fields) -> String {
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }
 
-/// Whether the CRM has edited a linked contact since the base.
-fn edited(contact: &Contact, link: &Link) -> bool {
+/// Whether the CRM has edited a linked contact since the base. A value that is parked and waits for a person is no news.
+fn edited(contact: &Contact, link: &Link, conflicts: &[Conflict]) -> bool {
     let fields = contact.fields(Some(&link.base));
-    Field::ALL.into_iter().any(|field| !same(field, link.base.crm(field), fields.get(field)))
+    Field::ALL.into_iter().any(|field| {
+        let value = fields.get(field);
+        !same(field, link.base.crm(field), value)
+            && !conflicts
+                .iter()
+                .any(|conflict| conflict.field == field.name() && conflict.crm.as_deref() == value)
+    })
 }
 
 /// Carries every change of the CRM since the watermark.
@@ -133,6 +141,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
         .filter_map(|entry| Link::read(entry).map(|link| (entry.id.clone(), link)))
         .collect();
     let given_up = given_up(run, &ids).await?;
+    let conflicts = conflicts_of(run, ids).await?;
     let waiting: BTreeSet<CrmId> = run.pending.borrow().iter().map(|intent| intent.contact.clone()).collect();
     let mut updates = Vec::new();
     let mut creates = Vec::new();
@@ -140,7 +149,9 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
     for contact in contacts {
         match links.get(&contact.id.0) {
             Some(link) => match link.state {
-                LinkState::Live if again || edited(&contact, link) => updates.push(contact.id.clone()),
+                LinkState::Live if again || edited(&contact, link, parked(&conflicts, &contact)) => {
+                    updates.push(contact.id.clone())
+                }
                 LinkState::Live | LinkState::ErpGone => {}
                 LinkState::CrmGone => {
                     // Deleted and made again under the same id.
@@ -196,6 +207,10 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
     create(run, creates).await
 }
 
+fn parked<'c>(conflicts: &'c BTreeMap<CrmId, Vec<Conflict>>, contact: &Contact) -> &'c [Conflict] {
+    conflicts.get(&contact.id).map(Vec::as_slice).unwrap_or_default()
+}
+
 async fn given_up(run: &Run<'_>, ids: &[String]) -> Result<BTreeMap<CrmId, Quarantined>, Stop> {
     if !run.has_quarantine.get() || ids.is_empty() {
         return Ok(BTreeMap::new());
@@ -227,7 +242,8 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
         moved = true;
         let (contacts, gone) = split(page.entries);
         forget_deleted(run, gone).await?;
-        let ids = contacts.iter().map(|contact| contact.id.0.clone()).collect();
+        let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
+        let conflicts = conflicts_of(run, ids.clone()).await?;
         let links: BTreeMap<CrmId, Link> = run
             .powers
             .storage
@@ -242,7 +258,7 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
         for (record, contact) in contacts.iter().enumerate() {
             match links.get(&contact.id) {
                 Some(link) if link.state == LinkState::Live => {
-                    let is = edited(contact, link);
+                    let is = edited(contact, link, parked(&conflicts, contact));
                     let next = match link.status {
                         LinkStatus::Synced if is => LinkStatus::Pending,
                         LinkStatus::Pending if !is => LinkStatus::Synced,

@@ -60,6 +60,8 @@ struct Pair {
     fresh: Read,
     merged: Merged,
     body: Option<Value>,
+    /// Fields that can only be sent once this update has made room for them.
+    deferred: Vec<Field>,
 }
 
 /// How the write of a pair ended.
@@ -79,6 +81,21 @@ enum Sent {
 ///
 /// When the run has to stop.
 pub async fn reconcile(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
+    pass(run, ids, false).await?;
+    let again = run.once_more.take();
+    pass(run, again.into_iter().collect(), false).await
+}
+
+/// The same for records whose last update may have been carried out: finding it there counts as the update.
+///
+/// # Errors
+///
+/// When the run has to stop.
+pub async fn reconcile_unclear(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
+    pass(run, ids, true).await
+}
+
+async fn pass(run: &Run<'_>, ids: Vec<CrmId>, unclear: bool) -> Result<(), Stop> {
     let unsettled: BTreeSet<CrmId> = run
         .pending
         .borrow()
@@ -86,11 +103,13 @@ pub async fn reconcile(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
         .filter(|intent| intent.is_update())
         .map(|intent| intent.contact.clone())
         .collect();
-    let ids: BTreeSet<CrmId> = ids.into_iter().filter(|id| !unsettled.contains(id)).collect();
+    // What a dry run has decided once would only be decided again.
+    let planned = |id: &CrmId| run.gate.is_dry() && run.counted.borrow().contains(id);
+    let ids: BTreeSet<CrmId> = ids.into_iter().filter(|id| !unsettled.contains(id) && !planned(id)).collect();
     let ids: Vec<CrmId> = ids.into_iter().collect();
     let mut done = 0;
     for window in ids.chunks(WINDOW) {
-        reconcile_window(run, window).await?;
+        reconcile_window(run, window, unclear).await?;
         done += window.len() as u64;
         run.powers.log.progress("contacts to partners: updates", done, Some(ids.len() as u64));
         run.gate.flush(run.powers).await?;
@@ -98,7 +117,7 @@ pub async fn reconcile(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn reconcile_window(run: &Run<'_>, ids: &[CrmId]) -> Result<(), Stop> {
+async fn reconcile_window(run: &Run<'_>, ids: &[CrmId], unclear: bool) -> Result<(), Stop> {
     let pairs = read_pairs(run, ids).await?;
     let mut open: Vec<Pair> = Vec::new();
     let mut stop: Option<Stop> = None;
@@ -136,6 +155,12 @@ async fn reconcile_window(run: &Run<'_>, ids: &[CrmId]) -> Result<(), Stop> {
     let mut groups = Vec::new();
     for (record, (pair, sent)) in open.iter().zip(&results).enumerate() {
         let mut writes = outcome(run, pair, sent);
+        if unclear && matches!(sent, Sent::Nothing) {
+            run.report().metakocka_updated += 1;
+        }
+        if !matches!(sent, Sent::Unknown(_) | Sent::Withheld(_)) {
+            run.settled(&pair.contact.id);
+        }
         match (sent, notes.get(&pair.contact.id)) {
             (Sent::Unknown(reason), _) => {
                 let now = run.now();
@@ -189,7 +214,12 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
         .buffered(IN_FLIGHT)
         .collect()
         .await;
-    run.report().calls_least += links.len() as u64;
+    let first_time: BTreeSet<CrmId> = links
+        .iter()
+        .map(|link| link.contact.clone())
+        .filter(|id| run.counted.borrow_mut().insert(id.clone()))
+        .collect();
+    run.report().calls_least += first_time.len() as u64;
     let mut pairs = Vec::new();
     let mut trouble = 0;
     for (link, look) in links.into_iter().zip(looks) {
@@ -197,7 +227,9 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
         let known = conflicts.remove(&link.contact).unwrap_or_default();
         match look {
             Ok(found) => match found.into_iter().find(|read| read.partner.id == link.partner) {
-                Some(fresh) => pairs.extend(decide(run, contact, link, known, fresh).await?.map(Ok)),
+                Some(fresh) => {
+                    pairs.extend(decide(run, contact, link, known, fresh, &first_time).await?.map(Ok))
+                }
                 None => {
                     let reason = "the linked partner is not in Metakocka any more; a full sync from Metakocka decides whether \
                                   this contact becomes inactive"
@@ -208,7 +240,7 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
             Err(error) if error.treatment() == Treatment::StopRun => pairs.push(Err(error.into())),
             Err(error) => {
                 // Nothing is known about the record, so it is looked at again in the next run.
-                run.report().fail(&contact.id.0, error.to_string(), error.code());
+                run.trouble(&contact.id, &error);
                 if !run.gate.is_dry() {
                     let link = Link { status: LinkStatus::Pending, ..link };
                     run.put(vec![link.write(&run.now().text())]).await?;
@@ -230,6 +262,7 @@ async fn decide(
     link: Link,
     conflicts: Vec<Conflict>,
     fresh: Read,
+    first_time: &BTreeSet<CrmId>,
 ) -> Result<Option<Pair>, Stop> {
     let merged = merge_pair(run, &contact, &link, &fresh, &conflicts);
     let changes: Vec<(Field, String)> = merged
@@ -237,9 +270,10 @@ async fn decide(
         .iter()
         .filter_map(|change| change.new.clone().map(|value| (change.field, value)))
         .collect();
-    let body = if changes.is_empty() { Ok(None) } else { update_body(&fresh.bytes, &changes).map(Some) };
-    let body = match body {
-        Ok(body) => body,
+    let update = if changes.is_empty() { Ok(None) } else { update_body(&fresh.bytes, &changes).map(Some) };
+    let (body, deferred) = match update {
+        Ok(None) => (None, Vec::new()),
+        Ok(Some(update)) => (Some(update.body), update.deferred),
         Err(Problem(reason)) => {
             give_up(run, &contact, &link, reason, "validation").await?;
             return Ok(None);
@@ -253,9 +287,9 @@ async fn decide(
     }
     let mut report = run.report();
     report.conflicts += merged.contested;
-    report.calls_least += u64::from(body.is_some());
+    report.calls_least += u64::from(body.is_some() && first_time.contains(&contact.id));
     drop(report);
-    Ok(Some(Pair { contact, link, conflicts, fresh, merged, body }))
+    Ok(Some(Pair { contact, link, conflicts, fresh, merged, body, deferred }))
 }
 
 fn merge_pair(run: &Run<'_>, contact: &Contact, link: &Link, fresh: &Read, conflicts: &[Conflict]) -> Merged {
@@ -323,6 +357,7 @@ fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<crate::
         to_crm: &pair.merged.to_crm,
         taken: &[],
         parked: &pair.merged.parked,
+        held: &pair.merged.held,
         known_conflicts: &pair.conflicts,
         revive: false,
     };
@@ -334,7 +369,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::W
     let mut base = pair.merged.base.clone();
     let mut taken: Vec<Replacement> = Vec::new();
     let mut ignored: Vec<&str> = Vec::new();
-    for change in &pair.merged.to_metakocka {
+    for change in pair.merged.to_metakocka.iter().filter(|change| !pair.deferred.contains(&change.field)) {
         let stored = after.partner.fields.get(change.field);
         let untouched = same(change.field, stored, pair.fresh.partner.fields.get(change.field))
             && !same(change.field, stored, change.new.as_deref());
@@ -373,6 +408,9 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::W
         }
     }
     let leftover = again.to_metakocka.iter().any(|change| !ignored.contains(&change.field.name()));
+    if !pair.deferred.is_empty() {
+        run.once_more.borrow_mut().insert(pair.contact.id.clone());
+    }
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
     {
         let mut report = run.report();
@@ -392,6 +430,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::W
         to_crm: &to_crm,
         taken: &taken,
         parked: &again.parked,
+        held: &again.held,
         known_conflicts: &pair.conflicts,
         revive: false,
     };
@@ -489,7 +528,9 @@ async fn settle_lost(run: &Run<'_>, open: &[Pair], results: &[Sent], lost: Vec<u
         let mut base = pair.link.base.clone();
         let (mut raw_hash, mut code) = (pair.link.raw_hash, pair.link.code.clone());
         if let Sent::Done(after) = sent {
-            for change in &pair.merged.to_metakocka {
+            for change in
+                pair.merged.to_metakocka.iter().filter(|change| !pair.deferred.contains(&change.field))
+            {
                 base.agree(change.field, change.new.as_deref(), after.partner.fields.get(change.field));
             }
             // Fields Metakocka changed itself are not in the base yet: without a hash the next pull looks at them.

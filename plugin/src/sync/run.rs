@@ -267,6 +267,9 @@ async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
     }
     let pending = run.pending.borrow();
     let mut report = run.report();
+    for (id, (error, code)) in run.troubled.take() {
+        report.fail(&id.0, error, code);
+    }
     report.held = if run.request.direction.writes_metakocka() { 0 } else { held };
     report.parked = parked.len() as u64;
     report.quarantined = quarantined;

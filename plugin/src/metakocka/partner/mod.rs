@@ -3,5 +3,5 @@
 mod translate;
 mod wire;
 
-pub use translate::{Partner, Problem, add_body, appends, emails, update_body, validate};
+pub use translate::{Partner, Problem, Update, add_body, appends, emails, update_body, validate};
 pub use wire::PartnerWire;

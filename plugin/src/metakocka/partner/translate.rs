@@ -188,6 +188,15 @@ pub fn add_body(fields: &Fields) -> Value {
     json!({ "partner": partner })
 }
 
+/// An update of a partner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// The body of `update_partner`.
+    pub body: Value,
+    /// Fields that cannot go with it: a contact person hangs on an address, and this update makes the first one.
+    pub deferred: Vec<Field>,
+}
+
 /// The body of `update_partner` that makes these fields of the partner in `current` say what `changes` says. Only
 /// what changes is named: everything else of the partner, its other rows included, stays as it is. A row is changed
 /// by its `mk_id`; a row is added only when there is none that could carry the value.
@@ -195,7 +204,7 @@ pub fn add_body(fields: &Fields) -> Value {
 /// # Errors
 ///
 /// When the ERP has no place for a value.
-pub fn update_body(current: &[u8], changes: &[(Field, String)]) -> Result<Value, Problem> {
+pub fn update_body(current: &[u8], changes: &[(Field, String)]) -> Result<Update, Problem> {
     let wire: PartnerWire<'_> = serde_json::from_slice(current)
         .map_err(|error| Problem(format!("Metakocka sent a partner that cannot be read: {error}")))?;
     let to =
@@ -233,11 +242,23 @@ pub fn update_body(current: &[u8], changes: &[(Field, String)]) -> Result<Value,
     // A person who becomes a business keeps the name as the contact person's.
     let person =
         if becomes_business { to(Field::FullName).or(wire.customer.value()) } else { to(Field::FullName) };
-    if let Some(rows) = contact_rows(&wire, person.filter(|_| business), to(Field::Email), to(Field::Phone))?
-    {
-        partner.insert("partner_contact_list".to_owned(), rows);
+    let mut deferred = Vec::new();
+    match contact_rows(&wire, person.filter(|_| business), to(Field::Email), to(Field::Phone)) {
+        Ok(Some(rows)) => {
+            partner.insert("partner_contact_list".to_owned(), rows);
+        }
+        Ok(None) => {}
+        Err(_) if partner.contains_key("partner_delivery_address_list") => {
+            let person = [Field::FullName, Field::Email, Field::Phone];
+            deferred.extend(person.into_iter().filter(|field| to(*field).is_some()));
+        }
+        Err(problem) => return Err(problem),
     }
-    Ok(json!({ "partner": partner }))
+    if let Some(country) = to(Field::Country) {
+        let foreign = if is_foreign(Some(country)) { "true" } else { "false" };
+        partner.insert("foreign_county".to_owned(), json!(foreign));
+    }
+    Ok(Update { body: json!({ "partner": partner }), deferred })
 }
 
 /// Whether this update adds a row, which a repeated send would add again (`update_partner.md`).
