@@ -25,7 +25,7 @@ use crate::model::{CrmId, MkId, RawHash};
 use crate::ports::{Category, Level, Response};
 
 /// Bytes asked for at once.
-const PIECE: u32 = 256 * 1024;
+const PIECE: u32 = 1024 * 1024;
 /// Partners handled together: two writes each fit one commit.
 const PAGE: usize = 1_000;
 /// Fewer missing partners than this never trip the brake.
