@@ -106,8 +106,14 @@ struct BadLine {
 /// One record: its id and its entry's body.
 type Record = (String, Value);
 
+/// A record larger than this is a mistake.
+const LARGEST: usize = 1024 * 1024;
+
 /// Reads one line. Known columns are checked; every other member is a custom field and kept as it is.
 fn record(line: &str) -> Result<Record, String> {
+    if line.len() > LARGEST {
+        return Err(format!("larger than {} MiB", LARGEST / 1024 / 1024));
+    }
     let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
     let Value::Object(members) = value else { return Err("not a JSON object".to_owned()) };
     let id = match members.get("id") {
@@ -187,25 +193,6 @@ fn read_lines(input: impl BufRead) -> Result<(Vec<Record>, Vec<BadLine>), Failur
     Ok((records, bad))
 }
 
-/// Stores records, as many in one commit as it may hold.
-async fn store(storage: &dyn Storage, collection: Collection, records: Vec<Record>) -> Result<(), Failure> {
-    const MOST_WRITES: usize = 1_000;
-    const MOST_BYTES: usize = 4 * 1024 * 1024;
-    let mut writes = Vec::new();
-    let mut bytes = 0;
-    let total = records.len();
-    for (index, (id, body)) in records.into_iter().enumerate() {
-        let body = body.to_string().into_bytes();
-        bytes += body.len();
-        writes.push(Write { collection, id, expect: Expectation::Any, change: Change::Put(body) });
-        if writes.len() == MOST_WRITES || bytes > MOST_BYTES || index + 1 == total {
-            commit(storage, std::mem::take(&mut writes)).await?;
-            bytes = 0;
-        }
-    }
-    Ok(())
-}
-
 pub(crate) async fn commit(storage: &dyn Storage, writes: Vec<Write>) -> Result<(), Failure> {
     match storage.commit(writes).await? {
         CommitOutcome::Committed { .. } => Ok(()),
@@ -243,9 +230,18 @@ async fn import(
         _ => read_lines(std::io::stdin().lock())?,
     };
     let imported = if bad.is_empty() || keep_good { records.len() } else { 0 };
+    // One transaction: a crash in the middle leaves nothing behind.
     if imported > 0 {
-        let storage = session.store.storage(&tenant).await?;
-        store(&*storage, collection.collection(), records).await?;
+        let writes: Vec<Write> = records
+            .into_iter()
+            .map(|(id, body)| Write {
+                collection: collection.collection(),
+                id,
+                expect: Expectation::Any,
+                change: Change::Put(body.to_string().into_bytes()),
+            })
+            .collect();
+        session.store.import(&tenant, &writes).await?;
     }
     session.store.close().await;
     let errors: Vec<Value> =

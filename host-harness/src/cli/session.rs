@@ -22,9 +22,13 @@ pub(crate) fn data_folder() -> Result<PathBuf, Failure> {
     if let Some(folder) = std::env::var_os("HARNESS_DATA").filter(|folder| !folder.is_empty()) {
         return Ok(PathBuf::from(folder));
     }
-    dirs::data_dir().map(|folder| folder.join("host-harness")).ok_or_else(|| {
-        Failure::usage("there is no home folder to keep data in: set HARNESS_DATA to a folder")
-    })
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| std::env::home_dir().map(|home| home.join(".local").join("share")))
+        .map(|folder| folder.join("host-harness"))
+        .ok_or_else(|| {
+            Failure::usage("there is no home folder to keep data in: set HARNESS_DATA to a folder")
+        })
 }
 
 fn private_folder(folder: &Path) -> Result<(), Failure> {

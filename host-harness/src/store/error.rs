@@ -97,7 +97,7 @@ pub enum StoreError {
     NoName,
     /// The tenant is bound to another company.
     #[error(
-        "tenant {tenant:?} has {links} links and unfinished creates with company {company} at {installation}: connect that one again, or add another tenant for the new company"
+        "tenant {tenant:?} is bound to company {company} at {installation} by {links} links or unfinished creates: connect that one again, or add another tenant for the new company"
     )]
     OtherCompany {
         /// The tenant's name.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::sqlite::Sqlite;
-use super::{Access, Connection, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant};
+use super::{Access, Connection, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write};
 use crate::seal::{Keys, Secret};
 
 /// An open store. Cheap to clone.
@@ -214,5 +214,15 @@ impl Store {
     pub async fn storage(&self, tenant: &Tenant) -> Result<Arc<dyn Storage>, StoreError> {
         let Engine::Sqlite(sqlite) = &self.engine;
         Ok(Arc::new(super::sqlite::Room::open(sqlite, tenant).await?))
+    }
+
+    /// Stores all of these records or none: the CRM's own door. Unlike a commit of the plugin it has no limit on their
+    /// number.
+    ///
+    /// # Errors
+    /// When a record is no record of its collection, or the store fails.
+    pub async fn import(&self, tenant: &Tenant, writes: &[Write]) -> Result<(), StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        Ok(super::sqlite::Room::open(sqlite, tenant).await?.import_all(writes).await?)
     }
 }

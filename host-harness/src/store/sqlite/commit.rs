@@ -18,6 +18,9 @@ use crate::store::{
     Change, Collection, CommitOutcome, Entry, Expectation, LostRace, StorageError, Write, limits,
 };
 
+/// Records of an import that one statement stores.
+const IMPORT_PAGE: usize = 500;
+
 /// A write on its way into the store.
 struct Task<'w> {
     /// Its position in the commit.
@@ -43,35 +46,60 @@ type Tasks<'w> = BTreeMap<Collection, Vec<Task<'w>>>;
 impl Room {
     pub(super) async fn commit_all(&self, writes: &[Write]) -> Result<CommitOutcome, StorageError> {
         limits::writes(writes)?;
-        let mut tasks = self.tasks(writes)?;
-        let now = time::text(time::now());
-
         let writer = self.sqlite.writer().map_err(unavailable)?;
         let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(storage_error)?;
-        let before = self.take_numbers(writes.len(), &mut tx).await?;
+        let outcome = self.write_all(writes, &mut tx).await?;
+        match outcome {
+            CommitOutcome::Committed { .. } => tx.commit().await.map_err(storage_error)?,
+            CommitOutcome::Lost(_) => tx.rollback().await.map_err(storage_error)?,
+        }
+        Ok(outcome)
+    }
+
+    /// Stores all of these or none, however many they are: for the CRM's own door, which knows no pages.
+    pub async fn import_all(&self, writes: &[Write]) -> Result<(), StorageError> {
+        let writer = self.sqlite.writer().map_err(unavailable)?;
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(storage_error)?;
+        for page in writes.chunks(IMPORT_PAGE) {
+            if let CommitOutcome::Lost(_) = self.write_all(page, &mut tx).await? {
+                tx.rollback().await.map_err(storage_error)?;
+                return Err(StorageError::Unavailable(
+                    "another writer was faster: run the command again".into(),
+                ));
+            }
+        }
+        tx.commit().await.map_err(storage_error)
+    }
+
+    /// Everything a commit does inside its transaction. After a lost race the transaction must be rolled back.
+    async fn write_all(
+        &self,
+        writes: &[Write],
+        tx: &mut SqliteConnection,
+    ) -> Result<CommitOutcome, StorageError> {
+        let mut tasks = self.tasks(writes)?;
+        let now = time::text(time::now());
+        let before = self.take_numbers(writes.len(), tx).await?;
         let mut lost = Vec::new();
         for (collection, tasks) in &mut tasks {
-            lost.extend(self.look(*collection, tasks, &mut tx).await?);
+            lost.extend(self.look(*collection, tasks, tx).await?);
         }
         if !lost.is_empty() {
-            tx.rollback().await.map_err(storage_error)?;
             lost.sort_by_key(|race| race.write);
             return Ok(CommitOutcome::Lost(lost));
         }
         let last = number(&mut tasks, before);
         // All deletes before all puts: what an entry gives up, another may take in the same commit.
         for (collection, tasks) in &tasks {
-            self.delete(*collection, tasks, &now, &mut tx).await?;
+            self.delete(*collection, tasks, &now, tx).await?;
         }
         for (collection, tasks) in &tasks {
-            let lost = self.store(*collection, tasks, &now, &mut tx).await?;
+            let lost = self.store(*collection, tasks, &now, tx).await?;
             if !lost.is_empty() {
-                tx.rollback().await.map_err(storage_error)?;
                 return Ok(CommitOutcome::Lost(lost));
             }
         }
-        self.close_numbers(last, &mut tx).await?;
-        tx.commit().await.map_err(storage_error)?;
+        self.close_numbers(last, tx).await?;
         Ok(CommitOutcome::Committed { before, last })
     }
 
