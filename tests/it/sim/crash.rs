@@ -69,9 +69,11 @@ const SCENARIOS: [Scenario; 12] = [
                 world.put_contact(&contact(number)).await;
             }
             // The same key twice: the second one must not find what the first one is creating, nor double it.
-            let mut twin = contact(2);
-            twin["id"] = json!("twin");
-            world.put_contact(&twin).await;
+            for id in ["twin-1", "twin-2"] {
+                let mut twin = contact(6);
+                twin["id"] = json!(id);
+                world.put_contact(&twin).await;
+            }
             world.put_contact(&json!({ "id": "incomplete", "company": "Brez naslova" })).await;
         }),
         faults: none,

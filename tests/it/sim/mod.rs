@@ -42,6 +42,10 @@ struct World {
     seeds: Rc<Cell<u64>>,
 }
 
+/// Keys no page of the vendor's names. Which records have them depends on their numbers, so on the order of the creates.
+const STRANGE: [&str; 5] =
+    ["partner_type_id", "e_invoice_supported", "rating_group", "salutation_id", "changed_by"];
+
 /// More runs than this to rest is no rest.
 const MOST_RUNS: u32 = 8;
 
@@ -198,6 +202,8 @@ impl World {
             .collect();
         let nameless = |id: &str| id.len() == 36;
         let name = |id: &str| {
+            // Two contacts that differ in nothing but their ids: either may be the one that gets the partner.
+            let id = if id.starts_with("twin") { "twin" } else { id };
             let body = Value::Object(contacts.get(id).cloned().unwrap_or_default());
             if nameless(id) { format!("{:?}", columns_of(&body)) } else { id.to_owned() }
         };
@@ -264,17 +270,20 @@ impl Ledger {
             }
         }
         format!(
-            "duplicates {}, left in the outbox {}\nsurplus {more:#?}\nmissing {less:#?}",
-            self.duplicates, self.outbox
+            "duplicates {}, left in the outbox {}\n  + {}\n  - {}",
+            self.duplicates,
+            self.outbox,
+            more.join("\n  + "),
+            less.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n  - ")
         )
     }
 }
 
-/// A partner without the numbers Metakocka gives out.
+/// A partner without the numbers Metakocka gives out, and without the keys the sandbox adds to some records.
 fn without_ids(mut partner: Value) -> Value {
     match &mut partner {
         Value::Object(members) => {
-            for id in ["mk_id", "mk_address_id", "count_code"] {
+            for id in ["mk_id", "mk_address_id", "count_code"].into_iter().chain(STRANGE) {
                 members.remove(id);
             }
             for value in members.values_mut() {
