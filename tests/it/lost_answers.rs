@@ -179,3 +179,24 @@ fn lost_answers_of_updates() {
     wrote_nothing(&site.sync("Alfa", "bidirectional"));
     assert!(erp.writes_since(before).is_empty());
 }
+
+/// A write whose outcome stays unknown is not repeated over and over within one run: what comes next is another run's business.
+#[test]
+fn an_update_that_is_never_answered_well_is_not_sent_in_a_loop() {
+    let (erp, site) = (Erp::with(0, 1), site());
+    site.tenant("Alfa", &erp);
+    site.set("Alfa", "create.settle-seconds", "0");
+    site.import("Alfa", &contacts(1));
+    let _ = site.sync("Alfa", "bidirectional");
+    assert_eq!(proof::sql::execute(&site.store(), "UPDATE contacts SET phone = '01 777 77 77'"), 1);
+    erp.faults(json!([{ "match": "update_partner", "fault": "opr-1-without-commit" }]));
+    let before = erp.newest();
+    let _ = site.try_sync("Alfa", "bidirectional");
+    let sent = erp.writes_since(before).len();
+    println!("{sent} updates sent in one run");
+    assert!(sent <= 3, "{sent} updates sent in one run");
+    erp.faults(json!([]));
+    let _ = site.try_sync("Alfa", "bidirectional");
+    let partner = erp.partner(&site.partner_of("Alfa", "person-00001"));
+    assert_eq!(proof::reading::contact_of(&partner)["phone"], "01 777 77 77");
+}

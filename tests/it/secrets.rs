@@ -115,11 +115,11 @@ fn the_secret_is_nowhere() {
 
     // The vendor repeats the key in its error texts, raw and escaped.
     for (name, rule) in [
-        ("scan", json!([{ "match": "get_partner", "fault": "echo-secret" }])),
-        ("create", json!([{ "match": "add_partner", "fault": "echo-secret" }])),
-        ("update", json!([{ "match": "update_partner", "fault": "echo-secret" }])),
+        ("scan", json!([{ "match": "get_partner", "fault": "echo-secret", "times": 5 }])),
+        ("create", json!([{ "match": "add_partner", "fault": "echo-secret", "times": 5 }])),
+        ("update", json!([{ "match": "update_partner", "fault": "echo-secret", "times": 5 }])),
         ("wrong key", json!([{ "match": "*", "fault": "bad-credentials" }])),
-        ("dropped", json!([{ "match": "add_partner", "fault": "commit-then-drop" }])),
+        ("dropped", json!([{ "match": "add_partner", "fault": "commit-then-drop", "times": 2 }])),
     ] {
         site.import("Alfa", &contacts(12).split_off(6));
         let touched =
