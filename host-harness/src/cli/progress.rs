@@ -53,8 +53,9 @@ impl LogSink for Progress {
         match record.level {
             Level::Debug => tracing::debug!(tenant, "{} {fields}", record.message),
             Level::Info => tracing::info!(tenant, "{} {fields}", record.message),
+            Level::Warning => tracing::warn!(tenant, "{} {fields}", record.message),
             // The result says it too, and says what to do.
-            Level::Warning | Level::Error => tracing::warn!(tenant, "{} {fields}", record.message),
+            Level::Error => tracing::info!(tenant, "{} {fields}", record.message),
         }
         let field = |name: &str| {
             record.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())

@@ -16,8 +16,6 @@ pub struct Settled<'a> {
     pub link: Link,
     /// What the CRM is to be told.
     pub to_crm: &'a [Replacement],
-    /// What Metakocka was told and has taken.
-    pub taken: &'a [Replacement],
     /// Fields that wait for a person.
     pub parked: &'a [Parked],
     /// Fields whose CRM edit the direction holds back.
@@ -67,24 +65,9 @@ pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -
     if !unchanged {
         writes.push(settled.link.write(&at));
     }
-    let crm_id = settled.contact.id.0.as_str();
-    let partner = settled.link.partner.0.as_str();
-    for (side, changes) in [(Side::Crm, settled.to_crm), (Side::Metakocka, settled.taken)] {
-        for change in changes.iter().filter(|change| change.old.is_some()) {
-            let overwritten = Overwritten {
-                kind: KIND,
-                crm_id,
-                metakocka_id: partner,
-                side: side.name(),
-                field: change.field.name(),
-                old: change.old.as_deref(),
-                new: change.new.as_deref(),
-                reason: change.reason,
-                run_id: &run.request.run_id,
-                at: &at,
-            };
-            writes.push(overwritten.write(run.new_id()));
-        }
+    for change in settled.to_crm.iter().filter(|change| change.old.is_some()) {
+        let ids = (&settled.contact.id, &settled.link.partner);
+        writes.push(overwritten(run, ids, Side::Crm, change, &at, run.new_id()));
     }
     let conflicts = conflicts(&settled, &at);
     if !conflicts.is_empty() {
@@ -92,6 +75,31 @@ pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -
     }
     writes.extend(conflicts);
     writes
+}
+
+/// The write that keeps an overwritten value.
+#[must_use]
+pub fn overwritten(
+    run: &Run<'_>,
+    (contact, partner): (&CrmId, &MkId),
+    side: Side,
+    change: &Replacement,
+    at: &str,
+    id: String,
+) -> Write {
+    Overwritten {
+        kind: KIND,
+        crm_id: &contact.0,
+        metakocka_id: &partner.0,
+        side: side.name(),
+        field: change.field.name(),
+        old: change.old.as_deref(),
+        new: change.new.as_deref(),
+        reason: change.reason,
+        run_id: &run.request.run_id,
+        at,
+    }
+    .write(id)
 }
 
 /// Stores new and changed conflicts and removes those that are none any more.

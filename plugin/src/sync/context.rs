@@ -3,13 +3,15 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt, stream};
+
 use super::plan::Gate;
 use super::report::{Failure, Report};
 use super::request::RunRequest;
 use super::settings::Settings;
 use crate::ledger::{Checkpoint, Intent};
-use crate::metakocka::client::Client;
-use crate::metakocka::outcome::CallError;
+use crate::metakocka::client::{Client, PartnerKey, Read};
+use crate::metakocka::outcome::{CallError, Treatment};
 use crate::model::{CrmId, IdMaker, Time};
 use crate::ports::{Commit, Powers, StorageError, Write};
 
@@ -104,6 +106,8 @@ pub struct Run<'a> {
     pub troubled: RefCell<BTreeMap<CrmId, (String, &'static str)>>,
     /// Records to be looked at once more in this run, their update having gone only half the way.
     pub once_more: RefCell<BTreeSet<CrmId>>,
+    /// How often unclear updates were sent again; they are not sent in a loop.
+    pub updates_settled: Cell<u32>,
     /// Whether any conflict is stored.
     pub has_conflicts: Cell<bool>,
     /// Whether anything is in quarantine.
@@ -153,6 +157,7 @@ impl<'a> Run<'a> {
             pending: RefCell::default(),
             revision: Cell::new(newest),
             crm_was_empty: Cell::new(empty),
+            updates_settled: Cell::new(0),
             counted: RefCell::default(),
             troubled: RefCell::default(),
             once_more: RefCell::default(),
@@ -180,6 +185,29 @@ impl<'a> Run<'a> {
     /// Notes that a record is settled after all.
     pub fn settled(&self, id: &CrmId) {
         self.troubled.borrow_mut().remove(id);
+    }
+
+    /// Asks for partners, two questions at a time, answers in the order of the questions. Once an answer says that the
+    /// connection is broken, the rest is not asked.
+    pub async fn ask(&self, keys: Vec<PartnerKey>) -> Vec<Result<Vec<Read>, CallError>> {
+        let broken: RefCell<Option<CallError>> = RefCell::new(None);
+        let (broken, client) = (&broken, &self.client);
+        stream::iter(keys)
+            .map(|key| async move {
+                if let Some(error) = broken.borrow().clone() {
+                    return Err(error);
+                }
+                let answer = client.partners(&key).await;
+                if let Err(error) = &answer
+                    && error.treatment() == Treatment::StopRun
+                {
+                    broken.replace(Some(error.clone()));
+                }
+                answer
+            })
+            .buffered(IN_FLIGHT)
+            .collect()
+            .await
     }
 
     /// The counts.

@@ -27,6 +27,8 @@ use crate::ports::{Category, Level, Write};
 
 /// An empty look-up counts when it comes after the settling time; so many are needed before another send.
 const MISSES: u32 = 2;
+/// So often one run looks after updates without a known outcome.
+const UPDATE_TRIES: u32 = 2;
 
 /// A contact that has no partner yet.
 struct Candidate {
@@ -127,6 +129,7 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
     let mut to_send = Vec::new();
     let mut adopted = Vec::new();
     let mut groups = Vec::new();
+    let mut later = Vec::new();
     let mut trouble = 0;
     let mut stop = None;
     for (record, (mut candidate, look)) in window.into_iter().zip(looks).enumerate() {
@@ -174,18 +177,17 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
                 if ends {
                     stop = stop.or(Some(Stop::Call(error)));
                 }
-                postpone(run, vec![candidate]).await?;
+                later.push(candidate);
             }
         }
     }
     run.store(groups).await?;
-    if stop.is_none() || !to_send.is_empty() {
-        let sent = send(run, to_send, stop.is_some()).await;
-        stop = stop.map_or(sent.err(), Some);
-    }
     if let Some(stop) = stop {
+        // What was not on record before need not be now: the watermark stays where it is, so the next run meets them again.
         return Err(stop);
     }
+    postpone(run, later).await?;
+    send(run, to_send).await?;
     reconcile(run, adopted).await
 }
 
@@ -210,13 +212,8 @@ fn create_item(candidate: &Candidate) -> Item {
 
 /// Asks Metakocka for each candidate's key and checks the answer exactly.
 async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<Look>, Stop> {
-    let answers: Vec<Result<Vec<Read>, CallError>> = stream::iter(window)
-        .map(|candidate| async move {
-            run.client.partners(&lookup_key(&candidate.intent, &candidate.fields)).await
-        })
-        .buffered(IN_FLIGHT)
-        .collect()
-        .await;
+    let keys = window.iter().map(|candidate| lookup_key(&candidate.intent, &candidate.fields)).collect();
+    let answers = run.ask(keys).await;
     let mut hits = Vec::new();
     for (candidate, answer) in window.iter().zip(answers) {
         hits.push(answer.map(|found| {
@@ -419,7 +416,6 @@ fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec
         contact,
         link,
         to_crm: &merged.to_crm,
-        taken: &[],
         parked: &merged.parked,
         held: &merged.held,
         known_conflicts: &[],
@@ -475,12 +471,9 @@ enum Sent {
 }
 
 /// Puts the intents on record, sends each once, reads back, stores the outcomes.
-async fn send(run: &Run<'_>, mut window: Vec<Candidate>, broken: bool) -> Result<(), Stop> {
+async fn send(run: &Run<'_>, mut window: Vec<Candidate>) -> Result<(), Stop> {
     if window.is_empty() {
         return Ok(());
-    }
-    if broken {
-        return postpone(run, window).await;
     }
     for candidate in &mut window {
         candidate.intent.state = IntentState::Open;
@@ -591,7 +584,7 @@ async fn store_outcomes(run: &Run<'_>, settled: Vec<(Candidate, Sent, Vec<Read>)
             }
             Sent::Unknown(reason) => {
                 run.powers.log.log(
-                    Level::Warning,
+                    Level::Info,
                     Category::Api,
                     "the outcome of a create is not known: it is looked for before anything is sent again",
                     &[("crm_id", &candidate.contact.id.0), ("error", &reason)],
@@ -661,7 +654,6 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         contact: &candidate.contact,
         link,
         to_crm: &[],
-        taken: &[],
         parked: &[],
         held: &[],
         known_conflicts: &[],
@@ -810,6 +802,9 @@ async fn resolve_window(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop>
 
 /// Updates without a known outcome are merged again once they have settled.
 async fn settle_updates(run: &Run<'_>, now: crate::model::Time) -> Result<(), Stop> {
+    if run.updates_settled.replace(run.updates_settled.get() + 1) >= UPDATE_TRIES {
+        return Ok(());
+    }
     let (due, rest): (Vec<Intent>, Vec<Intent>) = run
         .pending
         .take()

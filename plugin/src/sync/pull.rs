@@ -6,10 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, stream};
-
 use super::apply::{self, Settled, Verdict};
-use super::context::{Group, IN_FLIGHT, Run, Stop};
+use super::context::{Group, Run, Stop};
 use super::index::Index;
 use super::link::{Matched, match_contacts};
 use super::merge::{Rules, Side, Versions, merge};
@@ -17,7 +15,7 @@ use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{LINKS, Link, LinkState, Quarantined, Seen, Severity};
-use crate::metakocka::client::{PARTNER_LIST, PartnerKey, Read, protocol, refused_connection, transport};
+use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, refused_connection, transport};
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, RefusalKind};
 use crate::metakocka::partner::{Partner, Problem};
@@ -382,7 +380,6 @@ fn linked(
         contact,
         link: next,
         to_crm: &merged.to_crm,
-        taken: &[],
         parked: &merged.parked,
         held: &merged.held,
         known_conflicts: known,
@@ -427,7 +424,6 @@ fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
         contact,
         link,
         to_crm: &merged.to_crm,
-        taken: &[],
         parked: &merged.parked,
         held: &merged.held,
         known_conflicts: &[],
@@ -602,11 +598,7 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
         run.powers.storage.get_many(LINKS, ids.clone()).await?.iter().filter_map(Link::read).collect();
     let contacts = contacts(run, ids).await?;
     run.report().calls_least += links.len() as u64;
-    let looks: Vec<Result<Vec<Read>, CallError>> = stream::iter(&links)
-        .map(|link| async move { run.client.partners(&PartnerKey::Id(link.partner.clone())).await })
-        .buffered(IN_FLIGHT)
-        .collect()
-        .await;
+    let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
     let mut groups = Vec::new();
     for (record, (link, look)) in links.iter().zip(looks).enumerate() {
         let Some(contact) = contacts.get(&link.contact) else { continue };
@@ -638,11 +630,7 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
 /// When the run has to stop.
 pub async fn pull_some(run: &Run<'_>, ids: Vec<MkId>) -> Result<Vec<CrmId>, Stop> {
     run.report().calls_least += ids.len() as u64;
-    let looks: Vec<Result<Vec<Read>, CallError>> = stream::iter(&ids)
-        .map(|id| async move { run.client.partners(&PartnerKey::Id(id.clone())).await })
-        .buffered(IN_FLIGHT)
-        .collect()
-        .await;
+    let looks = run.ask(ids.iter().cloned().map(PartnerKey::Id).collect()).await;
     let mut page = Vec::new();
     for (id, look) in ids.iter().zip(looks) {
         match look?.into_iter().find(|read| read.partner.id == *id) {

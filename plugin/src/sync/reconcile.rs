@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
-use super::merge::{Merged, Replacement, Rules, Side, Versions, merge};
+use super::merge::{Merged, Rules, Side, Versions, merge};
 use super::pull::{contacts, update_item};
 use super::push::fingerprint;
 use crate::crm::Contact;
@@ -18,6 +18,7 @@ use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
 use crate::metakocka::partner::{Problem, appends, update_body};
 use crate::model::{CrmId, Field, Time, same};
+use crate::ports::{Change, Expect, Write};
 
 /// Conflicts stored for these contacts.
 ///
@@ -135,7 +136,11 @@ async fn reconcile_window(run: &Run<'_>, ids: &[CrmId], unclear: bool) -> Result
         let note = Intent::update(pair.contact.id.clone(), IntentState::UpdateOpen, run.now(), settle);
         notes.insert(pair.contact.id.clone(), note);
     }
-    run.put(notes.values().map(Intent::write).collect()).await?;
+    let mut before_sending: Vec<Write> = notes.values().map(Intent::write).collect();
+    for pair in &open {
+        before_sending.extend(history(run, pair).into_iter().map(|(_, write)| write));
+    }
+    run.put(before_sending).await?;
 
     let results: Vec<Sent> = stream::iter(&open)
         .map(|pair| async move {
@@ -172,11 +177,11 @@ async fn reconcile_window(run: &Run<'_>, ids: &[CrmId], unclear: bool) -> Result
                 );
                 let mut write = intent.write();
                 // The note of the same contact is replaced, whatever its revision.
-                write.expect = crate::ports::Expect::Any;
+                write.expect = Expect::Any;
                 writes.push(write);
                 run.pending.borrow_mut().push(intent);
                 run.powers.log.log(
-                    crate::ports::Level::Warning,
+                    crate::ports::Level::Info,
                     crate::ports::Category::Api,
                     "the outcome of an update is not known",
                     &[("crm_id", &pair.contact.id.0), ("error", reason)],
@@ -209,11 +214,7 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
         .collect();
     let mut contacts = contacts(run, texts.clone()).await?;
     let mut conflicts = conflicts_of(run, texts).await?;
-    let looks: Vec<Result<Vec<Read>, CallError>> = stream::iter(&links)
-        .map(|link| async move { run.client.partners(&PartnerKey::Id(link.partner.clone())).await })
-        .buffered(IN_FLIGHT)
-        .collect()
-        .await;
+    let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
     let first_time: BTreeSet<CrmId> = links
         .iter()
         .map(|link| link.contact.clone())
@@ -319,7 +320,7 @@ fn first_seen(run: &Run<'_>, link: &Link, fresh: &Read) -> Time {
 }
 
 /// The writes that follow from how a pair's update ended.
-fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> Vec<crate::ports::Write> {
+fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> Vec<Write> {
     match sent {
         Sent::Done(after) => after_update(run, pair, after),
         Sent::Nothing => {
@@ -333,15 +334,23 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> Vec<crate::ports::Write> 
         }
         Sent::Refused(reason) => {
             let mut writes = without_update(run, pair, LinkStatus::Error);
+            writes.extend(no_history(run, pair, |_| true));
             writes.push(refused(run, pair, reason.clone(), "refused"));
             writes
         }
-        Sent::Unknown(_) | Sent::Withheld(_) => without_update(run, pair, LinkStatus::Pending),
+        // The note in the outbox brings the record back.
+        Sent::Unknown(_) if pair.merged.to_crm.is_empty() => Vec::new(),
+        Sent::Unknown(_) => without_update(run, pair, LinkStatus::Pending),
+        Sent::Withheld(_) => {
+            let mut writes = without_update(run, pair, LinkStatus::Pending);
+            writes.extend(no_history(run, pair, |_| true));
+            writes
+        }
     }
 }
 
 /// What may be stored although Metakocka was not told: everything but the fields it was to be told.
-fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<crate::ports::Write> {
+fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<Write> {
     let link = Link {
         code: pair.fresh.partner.code.clone(),
         status,
@@ -355,7 +364,6 @@ fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<crate::
         contact: &pair.contact,
         link,
         to_crm: &pair.merged.to_crm,
-        taken: &[],
         parked: &pair.merged.parked,
         held: &pair.merged.held,
         known_conflicts: &pair.conflicts,
@@ -364,10 +372,37 @@ fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<crate::
     apply::settled(run, settled, Some(&pair.link))
 }
 
+/// What Metakocka is about to lose, under ids that a second try gives again. It is on record before the update is sent:
+/// after a crash nobody could tell any more what stood there.
+fn history(run: &Run<'_>, pair: &Pair) -> Vec<(Field, Write)> {
+    let changes = pair.merged.to_metakocka.iter().filter(|change| {
+        pair.body.is_some() && change.old.is_some() && !pair.deferred.contains(&change.field)
+    });
+    let at = run.now().text();
+    changes
+        .map(|change| {
+            let revision = pair.link.revision.unwrap_or_default();
+            let id = format!("{}.{revision:012}.{}", pair.contact.id, change.field);
+            let ids = (&pair.contact.id, &pair.link.partner);
+            let mut write = apply::overwritten(run, ids, Side::Metakocka, change, &at, id);
+            write.expect = Expect::Any;
+            (change.field, write)
+        })
+        .collect()
+}
+
+/// Takes back what [`history`] has put on record for these fields, Metakocka having refused or ignored them.
+fn no_history(run: &Run<'_>, pair: &Pair, fields: impl Fn(Field) -> bool) -> Vec<Write> {
+    history(run, pair)
+        .into_iter()
+        .filter(|(field, _)| fields(*field))
+        .map(|(_, write)| Write { expect: Expect::Any, change: Change::Delete, ..write })
+        .collect()
+}
+
 /// The update was carried out: the base now holds what Metakocka really stored.
-fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::Write> {
+fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<Write> {
     let mut base = pair.merged.base.clone();
-    let mut taken: Vec<Replacement> = Vec::new();
     let mut ignored: Vec<&str> = Vec::new();
     for change in pair.merged.to_metakocka.iter().filter(|change| !pair.deferred.contains(&change.field)) {
         let stored = after.partner.fields.get(change.field);
@@ -377,7 +412,6 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::W
             ignored.push(change.field.name());
         } else {
             base.agree(change.field, change.new.as_deref(), stored);
-            taken.push(change.clone());
         }
     }
     // Somebody may have edited other fields between the read and the write: what is there now is merged once more.
@@ -428,7 +462,6 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::W
             ..link
         },
         to_crm: &to_crm,
-        taken: &taken,
         parked: &again.parked,
         held: &again.held,
         known_conflicts: &pair.conflicts,
@@ -437,6 +470,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::W
     let mut writes = apply::settled(run, settled, Some(&pair.link));
     writes.extend(cleared(run, pair));
     if !ignored.is_empty() {
+        writes.extend(no_history(run, pair, |field| ignored.contains(&field.name())));
         let reason = format!("Metakocka accepted the update but did not store: {}", ignored.join(", "));
         writes.push(refused(run, pair, reason, "not-taken"));
     } else if run.has_quarantine.get() && pair.merged.cleared.is_empty() {
@@ -446,7 +480,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<crate::ports::W
 }
 
 /// A field emptied in the CRM cannot be sent: a person is told, once.
-fn cleared(run: &Run<'_>, pair: &Pair) -> Option<crate::ports::Write> {
+fn cleared(run: &Run<'_>, pair: &Pair) -> Option<Write> {
     if pair.merged.cleared.is_empty() {
         return None;
     }
@@ -469,7 +503,7 @@ fn cleared(run: &Run<'_>, pair: &Pair) -> Option<crate::ports::Write> {
     ))
 }
 
-fn refused(run: &Run<'_>, pair: &Pair, reason: String, code: &str) -> crate::ports::Write {
+fn refused(run: &Run<'_>, pair: &Pair, reason: String, code: &str) -> Write {
     apply::quarantine(
         run,
         Verdict {
@@ -545,7 +579,7 @@ async fn settle_lost(run: &Run<'_>, open: &[Pair], results: &[Sent], lost: Vec<u
         match sent {
             Sent::Unknown(_) => {
                 let mut write = note(IntentState::UpdateUnknown).write();
-                write.expect = crate::ports::Expect::Any;
+                write.expect = Expect::Any;
                 writes.push(write);
             }
             Sent::Done(_) if pair.body.as_ref().is_some_and(appends) => {

@@ -17,6 +17,8 @@ use crate::ports::{Category, Level, Powers};
 /// How long a run waits for creates that will soon be certain, milliseconds in all. With the default settling time it
 /// never waits: the report says until when, and the next run goes on.
 const PATIENCE_MS: u64 = 30_000;
+/// What one round of waiting costs at least.
+const LEAST_ROUND_MS: u64 = 1_000;
 
 /// One pass over the contacts.
 ///
@@ -98,16 +100,14 @@ async fn wait_for_the_unclear(run: &Run<'_>) -> Result<(), Stop> {
             .min();
         let Some(next) = next else { return Ok(()) };
         let wait = next.0.saturating_sub(run.now().0);
-        if wait > patience {
+        if wait > patience || patience == 0 {
             return Ok(());
         }
-        patience -= wait;
+        // Every round costs some patience, so the loop ends.
+        patience = patience.saturating_sub(wait.max(LEAST_ROUND_MS));
         if wait > 0 {
             run.powers.log.progress("waiting for unclear writes to settle", 0, None);
             run.powers.clock.sleep(wait).await;
-        } else {
-            // Every round costs at least a moment of patience, so the loop ends.
-            patience = patience.saturating_sub(100);
         }
         resolve(run, false).await?;
     }

@@ -24,12 +24,14 @@ impl Sqlite {
         let now = time::text(time::now());
         let mut tx = self.writer()?.begin_with("BEGIN IMMEDIATE").await?;
 
-        // An unfinished create may yet turn out to be a partner over there: it binds like a link.
+        // An unfinished create may yet turn out to be a partner over there: it binds like a link. What is
+        // only planned was certainly not sent, and another company starts over with it.
         let bound = sqlx::query(
             "SELECT c.installation, c.company_id,
                     (SELECT count(*) FROM metakocka_contact_mappings
                      WHERE tenant_id = c.tenant_id AND company = c.no) +
-                    (SELECT count(*) FROM metakocka_outbox WHERE tenant_id = c.tenant_id AND company = c.no) AS bound
+                    (SELECT count(*) FROM metakocka_outbox
+                     WHERE tenant_id = c.tenant_id AND company = c.no AND state IS NOT 'planned') AS bound
              FROM metakocka_companies c
              WHERE c.tenant_id = ?1 AND NOT (c.installation = ?2 AND c.company_id = ?3)
              ORDER BY bound DESC LIMIT 1",
