@@ -4,38 +4,24 @@
 //! read back; store link and base. A window of intents shares one commit before its first send, its outcomes one after.
 //! Whatever is not certain is looked for before anything is sent again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
 
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
-use super::link::claimants;
+use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_key, only_one_claims};
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
-use super::reconcile::{reconcile, reconcile_unclear};
-use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{
-    Intent, IntentState, KeyKind, LINKS, Link, LinkState, LinkStatus, Quarantined, Seen, Severity, name_key,
-};
+use super::reconcile::reconcile;
+use crate::crm::Contact;
+use crate::ledger::{Intent, IntentState, KeyKind, Link, LinkState, LinkStatus, Quarantined, Seen, Severity};
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
-use crate::metakocka::partner::{add_body, emails};
-use crate::model::{CrmId, Field, Fields, MkId, email_key, tax_key};
+use crate::metakocka::partner::add_body;
+use crate::model::{Field, Fields, MkId};
 use crate::ports::{Category, Level, Write};
-
-/// An empty look-up counts when it comes after the settling time; so many are needed before another send.
-const MISSES: u32 = 2;
-/// So often one run looks after updates without a known outcome.
-const UPDATE_TRIES: u32 = 2;
-
-/// A contact that has no partner yet.
-struct Candidate {
-    contact: Contact,
-    fields: Fields,
-    intent: Intent,
-}
 
 /// Creates or finds the partners of these contacts.
 ///
@@ -53,7 +39,7 @@ pub async fn create(run: &Run<'_>, contacts: Vec<Contact>) -> Result<(), Stop> {
 
 /// Windows never hold two records with one key: the second would not find what the first is creating. Neither is
 /// anything sent whose key belongs to a write without a known outcome.
-async fn windows(run: &Run<'_>, mut queue: Vec<Candidate>) -> Result<(), Stop> {
+pub(super) async fn windows(run: &Run<'_>, mut queue: Vec<Candidate>) -> Result<(), Stop> {
     let total = queue.len() as u64;
     while !queue.is_empty() {
         let blocked: BTreeSet<(KeyKind, String)> = run
@@ -103,21 +89,6 @@ async fn postpone(run: &Run<'_>, candidates: Vec<Candidate>) -> Result<(), Stop>
     }
     run.put(writes).await?;
     Ok(())
-}
-
-/// What a look-up says about a create.
-enum Look {
-    /// No such partner.
-    Absent {
-        /// Partners of the same name, for records without a real key.
-        before: Vec<MkId>,
-    },
-    /// Exactly one, and nobody's.
-    Free(Box<Read>),
-    /// A person has to look.
-    Review { code: &'static str, reason: String },
-    /// No answer that counts.
-    Inconclusive(CallError),
 }
 
 async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop> {
@@ -210,179 +181,8 @@ fn create_item(candidate: &Candidate) -> Item {
     }
 }
 
-/// Asks Metakocka for each candidate's key and checks the answer exactly.
-async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<Look>, Stop> {
-    let keys = window.iter().map(|candidate| lookup_key(&candidate.intent, &candidate.fields)).collect();
-    let answers = run.ask(keys).await;
-    let mut hits = Vec::new();
-    for (candidate, answer) in window.iter().zip(answers) {
-        hits.push(answer.map(|found| {
-            let (exact, others): (Vec<Read>, Vec<Read>) =
-                found.into_iter().partition(|read| is_hit(&candidate.intent, read));
-            (exact, others.into_iter().map(|read| read.partner.id).collect::<Vec<_>>())
-        }));
-    }
-    let ids: BTreeSet<String> = hits
-        .iter()
-        .flatten()
-        .flat_map(|(exact, _)| exact.iter().map(|read| read.partner.id.0.clone()))
-        .collect();
-    let linked = linked(run, ids).await?;
-    Ok(window.iter().zip(hits).map(|(candidate, hits)| judge(candidate, hits, &linked)).collect())
-}
-
-fn lookup_key(intent: &Intent, fields: &Fields) -> PartnerKey {
-    match intent.key_kind {
-        KeyKind::Tax => PartnerKey::Tax(intent.key.clone()),
-        KeyKind::Email => PartnerKey::Email(intent.key.clone()),
-        KeyKind::Name => PartnerKey::Name(
-            fields.get(Field::Company).or(fields.get(Field::FullName)).unwrap_or_default().to_owned(),
-        ),
-    }
-}
-
-/// Matching in Metakocka is by part of the value; a hit has exactly the key.
-fn is_hit(intent: &Intent, read: &Read) -> bool {
-    match intent.key_kind {
-        KeyKind::Tax => {
-            read.partner.fields.get(Field::TaxNumber).and_then(tax_key).as_deref()
-                == Some(intent.key.as_str())
-        }
-        KeyKind::Email => emails(&read.bytes)
-            .iter()
-            .any(|address| email_key(address).as_deref() == Some(intent.key.as_str())),
-        KeyKind::Name => name_key(&read.partner.fields) == intent.key,
-    }
-}
-
-/// A partner that was there before belongs to the one contact that has its key: when another contact without a link has
-/// it too, a person has to say whose it is.
-async fn only_one_claims(
-    run: &Run<'_>,
-    window: &[Candidate],
-    mut looks: Vec<Look>,
-) -> Result<Vec<Look>, Stop> {
-    let mut keys = Vec::new();
-    for (position, (candidate, look)) in window.iter().zip(&looks).enumerate() {
-        if matches!(look, Look::Free(_)) && candidate.intent.attempts == 0 {
-            keys.push((position, candidate.intent.key_kind, candidate.intent.key.clone()));
-        }
-    }
-    let claims = claimants(run, keys).await?;
-    for (position, (candidate, look)) in window.iter().zip(&mut looks).enumerate() {
-        let others: Vec<&str> = claims
-            .get(&position)
-            .into_iter()
-            .flatten()
-            .filter(|contact| contact.id != candidate.contact.id)
-            .map(|contact| contact.id.0.as_str())
-            .collect();
-        if let (Look::Free(read), false) = (&*look, others.is_empty()) {
-            *look = Look::Review {
-                code: "ambiguous-match",
-                reason: format!(
-                    "partner {} could be this contact or {}: they share its tax number or e-mail; make the right one \
-                     differ or remove the others, then retry",
-                    read.partner.id,
-                    others.join(", ")
-                ),
-            };
-        }
-    }
-    Ok(looks)
-}
-
-/// Which of these partners have a link, and whose.
-async fn linked(run: &Run<'_>, ids: BTreeSet<String>) -> Result<BTreeMap<MkId, Link>, Stop> {
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids.into_iter().collect(), 1).await?;
-    Ok(found
-        .iter()
-        .filter_map(|(_, entry)| Link::read(entry))
-        .map(|link| (link.partner.clone(), link))
-        .collect())
-}
-
-fn judge(
-    candidate: &Candidate,
-    hits: Result<(Vec<Read>, Vec<MkId>), CallError>,
-    linked: &BTreeMap<MkId, Link>,
-) -> Look {
-    let (mut exact, others) = match hits {
-        Ok(hits) => hits,
-        Err(error) => return Look::Inconclusive(error),
-    };
-    let intent = &candidate.intent;
-    if intent.key_kind == KeyKind::Name {
-        if let (Some(hit), 0) = (exact.first(), intent.attempts) {
-            return Look::Review {
-                code: "possible-duplicate",
-                reason: format!(
-                    "Metakocka already has a partner with this name and address ({}); without a tax number or e-mail nobody \
-                     can tell whether it is the same: add one of them here and there",
-                    hit.partner.id
-                ),
-            };
-        }
-        exact.retain(|read| {
-            !linked.contains_key(&read.partner.id) && !intent.before.contains(&read.partner.id)
-        });
-    }
-    let key = match intent.key_kind {
-        KeyKind::Tax => "tax number",
-        KeyKind::Email => "e-mail",
-        KeyKind::Name => "name and address",
-    };
-    match (exact.len(), exact.pop()) {
-        (0, _) => {
-            let mut before = others;
-            before.truncate(1_000);
-            Look::Absent { before: if intent.key_kind == KeyKind::Name { before } else { Vec::new() } }
-        }
-        (1, Some(hit)) => match linked.get(&hit.partner.id) {
-            None => Look::Free(Box::new(hit)),
-            Some(link) => Look::Review {
-                code: "partner-already-linked",
-                reason: format!(
-                    "the partner with this {key} ({}) belongs to contact {}: merge the two contacts or give this one \
-                     another {key}",
-                    hit.partner.id, link.contact
-                ),
-            },
-        },
-        (several, Some(hit))
-            if !linked.contains_key(&hit.partner.id)
-                && exact.iter().all(|read| linked.contains_key(&read.partner.id)) =>
-        {
-            Look::Review {
-                code: "ambiguous-match",
-                reason: format!(
-                    "{} partners in Metakocka have this {key}, and all but one ({}) belong to other contacts: nobody can \
-                     tell whether that one is this contact",
-                    several, hit.partner.id
-                ),
-            }
-        }
-        (several, _) if exact.iter().all(|read| linked.contains_key(&read.partner.id)) => Look::Review {
-            code: "partner-already-linked",
-            reason: format!(
-                "the {several} partners with this {key} belong to other contacts: merge the contacts or give this one \
-                 another {key}"
-            ),
-        },
-        (several, _) => Look::Review {
-            code: "ambiguous-match",
-            reason: format!(
-                "{several} partners in Metakocka have this {key}: remove the surplus ones there, then sync again"
-            ),
-        },
-    }
-}
-
 /// Links a contact with the partner that was found for it. Says whether fields still have to travel.
-fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec<Write>, bool) {
+pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec<Write>, bool) {
     let mut link = apply::new_link(run, contact, &read.partner);
     let crm = contact.fields(None);
     let merged = merge(
@@ -431,12 +231,12 @@ fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec
     (writes, pushes)
 }
 
-fn review(run: &Run<'_>, candidate: &Candidate, code: &'static str, reason: String) -> Vec<Write> {
+pub(super) fn review(run: &Run<'_>, candidate: &Candidate, code: &'static str, reason: String) -> Vec<Write> {
     let severity = Severity::NeedsReview;
     vec![candidate.intent.done(), give_up(run, &candidate.contact, &candidate.fields, severity, code, reason)]
 }
 
-fn give_up(
+pub(super) fn give_up(
     run: &Run<'_>,
     contact: &Contact,
     fields: &Fields,
@@ -540,7 +340,7 @@ async fn send(run: &Run<'_>, mut window: Vec<Candidate>) -> Result<(), Stop> {
     stop.map_or(Ok(()), Err)
 }
 
-fn unconditional(mut write: Write) -> Write {
+pub(super) fn unconditional(mut write: Write) -> Write {
     write.expect = crate::ports::Expect::Any;
     write
 }
@@ -665,200 +465,4 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         writes.push(Quarantined::release(Quarantined::crm_entry(&candidate.contact.id)));
     }
     writes
-}
-
-/// Loads what earlier runs left open. A create found in the middle may have been sent up to this moment, so its
-/// settling time starts now.
-///
-/// # Errors
-///
-/// When storage fails.
-pub async fn recover(run: &Run<'_>) -> Result<(), Stop> {
-    let mut after = None;
-    let mut pending = Vec::new();
-    let mut writes = Vec::new();
-    loop {
-        let page = run.powers.storage.scan(crate::ledger::OUTBOX, after, &[], 2_000).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
-        for mut intent in page.iter().filter_map(Intent::read) {
-            let unclear = match intent.state {
-                IntentState::Open => Some(IntentState::Unknown),
-                IntentState::UpdateOpen => Some(IntentState::UpdateUnknown),
-                _ => None,
-            };
-            if let Some(state) = unclear {
-                intent.state = state;
-                intent.since = run.began;
-                intent.until = run.now().plus(run.settings.settle());
-                intent.misses = 0;
-                writes.push(unconditional(intent.write()));
-            }
-            pending.push(intent);
-        }
-    }
-    *run.pending.borrow_mut() = pending;
-    if !run.gate.is_dry() {
-        run.put(writes).await?;
-    }
-    Ok(())
-}
-
-/// Looks for everything whose outcome is not known; what is certain now is stored, and what may be sent is sent.
-///
-/// # Errors
-///
-/// When the run has to stop.
-pub async fn resolve(run: &Run<'_>, first_look: bool) -> Result<(), Stop> {
-    let now = run.now();
-    let (due, rest): (Vec<Intent>, Vec<Intent>) = run.pending.take().into_iter().partition(|intent| {
-        matches!(intent.state, IntentState::Unknown) && (first_look || now >= intent.until)
-    });
-    *run.pending.borrow_mut() = rest;
-    for window in due.chunks(WINDOW) {
-        resolve_window(run, window.to_vec()).await?;
-    }
-    settle_updates(run, now).await?;
-    if run.request.direction.writes_metakocka() {
-        send_planned(run).await?;
-    }
-    Ok(())
-}
-
-async fn resolve_window(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop> {
-    let ids = intents.iter().map(|intent| intent.contact.0.clone()).collect();
-    let contacts: BTreeMap<CrmId, Contact> = super::pull::contacts(run, ids).await?;
-    let mut candidates = Vec::new();
-    let mut orphans = Vec::new();
-    for intent in intents {
-        match contacts.get(&intent.contact) {
-            Some(contact) => {
-                candidates.push(Candidate { contact: contact.clone(), fields: contact.fields(None), intent })
-            }
-            // Deleted in the CRM meanwhile: a partner that was made is left alone, like every other one.
-            None => orphans.push(intent.done()),
-        }
-    }
-    run.put(orphans).await?;
-    let looks = look_up(run, &candidates).await?;
-    let mut groups = Vec::new();
-    let mut adopted = Vec::new();
-    let mut still_open = Vec::new();
-    let mut stop = None;
-    for (record, (candidate, look)) in candidates.into_iter().zip(looks).enumerate() {
-        match look {
-            Look::Free(read) => {
-                let (writes, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-                adopted.extend(pushes.then(|| candidate.contact.id.clone()));
-                groups.push(Group { record, writes });
-            }
-            Look::Review { code, reason } => {
-                groups.push(Group { record, writes: review(run, &candidate, code, reason) });
-            }
-            Look::Absent { .. } => {
-                let Candidate { contact, fields, mut intent } = candidate;
-                let writes = if run.now() < intent.until {
-                    Vec::new()
-                } else if intent.misses + 1 < MISSES {
-                    intent.misses += 1;
-                    intent.until = run.now().plus(run.settings.between_looks());
-                    vec![unconditional(intent.write())]
-                } else if intent.key_kind == KeyKind::Name {
-                    let reason = "the create was sent and its outcome is unknown; without a tax number or e-mail it is \
-                                  never sent twice: look in Metakocka, then link or retry it"
-                        .to_owned();
-                    groups.push(Group {
-                        record,
-                        writes: vec![
-                            intent.done(),
-                            give_up(run, &contact, &fields, Severity::Quarantined, "outcome-unknown", reason),
-                        ],
-                    });
-                    continue;
-                } else {
-                    intent.state = IntentState::Planned;
-                    intent.misses = 0;
-                    vec![unconditional(intent.write())]
-                };
-                intent.revision = Some(0);
-                still_open.push(intent);
-                groups.push(Group { record, writes });
-            }
-            Look::Inconclusive(error) => {
-                if error.treatment() == Treatment::StopRun {
-                    stop = stop.or(Some(Stop::Call(error)));
-                }
-                still_open.push(candidate.intent);
-            }
-        }
-    }
-    run.store(groups).await?;
-    run.pending.borrow_mut().extend(still_open);
-    if let Some(stop) = stop {
-        return Err(stop);
-    }
-    reconcile(run, adopted).await
-}
-
-/// Updates without a known outcome are merged again once they have settled.
-async fn settle_updates(run: &Run<'_>, now: crate::model::Time) -> Result<(), Stop> {
-    if run.updates_settled.replace(run.updates_settled.get() + 1) >= UPDATE_TRIES {
-        return Ok(());
-    }
-    let (due, rest): (Vec<Intent>, Vec<Intent>) = run
-        .pending
-        .take()
-        .into_iter()
-        .partition(|intent| intent.state == IntentState::UpdateUnknown && now >= intent.until);
-    *run.pending.borrow_mut() = rest;
-    run.put(due.iter().map(Intent::done).collect()).await?;
-    reconcile_unclear(run, due.into_iter().map(|intent| intent.contact).collect()).await
-}
-
-/// Sends what is on record as decided and not sent.
-async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
-    let (planned, rest): (Vec<Intent>, Vec<Intent>) =
-        run.pending.take().into_iter().partition(|intent| intent.state == IntentState::Planned);
-    *run.pending.borrow_mut() = rest;
-    if planned.is_empty() {
-        return Ok(());
-    }
-    let mut queue = Vec::new();
-    let mut obsolete = Vec::new();
-    for window in planned.chunks(1_000) {
-        let ids: Vec<String> = window.iter().map(|intent| intent.contact.0.clone()).collect();
-        let linked: BTreeSet<String> = run
-            .powers
-            .storage
-            .get_many(LINKS, ids.clone())
-            .await?
-            .into_iter()
-            .map(|entry| entry.id)
-            .collect();
-        let found = run.powers.storage.get_many(COLLECTION, ids).await?;
-        let contacts: BTreeMap<CrmId, Contact> = found
-            .iter()
-            .filter_map(|entry| Contact::read(entry).ok().flatten())
-            .map(|contact| (contact.id.clone(), contact))
-            .collect();
-        for intent in window {
-            match contacts.get(&intent.contact) {
-                Some(contact) if !linked.contains(&intent.contact.0) => {
-                    let fields = contact.fields(None);
-                    // The contact may have been edited since: its key is what it says now.
-                    let fresh = Intent::new(contact.id.clone(), &fields, run.now());
-                    let intent = Intent {
-                        revision: intent.revision.or(Some(0)),
-                        attempts: intent.attempts,
-                        before: intent.before.clone(),
-                        ..fresh
-                    };
-                    queue.push(Candidate { contact: contact.clone(), fields, intent });
-                }
-                _ => obsolete.push(intent.done()),
-            }
-        }
-    }
-    run.put(obsolete).await?;
-    windows(run, queue).await
 }

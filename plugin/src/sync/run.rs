@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::context::{Run, Stop};
-use super::create::{recover, resolve};
 use super::pull::{pull, pull_some};
 use super::push::{keep_checkpoint, note, process, push};
 use super::reconcile::reconcile;
 use super::report::{Failure, Report};
 use super::request::{RunRequest, Selection};
+use super::unclear::{recover, resolve};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{CONFLICTS, LINKS, Link, QUARANTINE, Quarantined, Seen, Severity};
 use crate::model::{CrmId, MkId};

@@ -1,0 +1,209 @@
+//! Looking a create up: does Metakocka have this partner, and whose is it. Answers are checked exactly here, because
+//! matching over there is by part of the value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::{Run, Stop};
+use super::link::claimants;
+use crate::crm::Contact;
+use crate::ledger::{Intent, KeyKind, LINKS, Link, name_key};
+use crate::metakocka::client::{PartnerKey, Read};
+use crate::metakocka::outcome::CallError;
+use crate::metakocka::partner::emails;
+use crate::model::{Field, Fields, MkId, email_key, tax_key};
+
+/// A contact that has no partner yet.
+pub(super) struct Candidate {
+    /// The contact.
+    pub(super) contact: Contact,
+    /// Its fields.
+    pub(super) fields: Fields,
+    /// What is on record about its create.
+    pub(super) intent: Intent,
+}
+
+/// What a look-up says about a create.
+pub(super) enum Look {
+    /// No such partner.
+    Absent {
+        /// Partners of the same name, for records without a real key.
+        before: Vec<MkId>,
+    },
+    /// Exactly one, and nobody's.
+    Free(Box<Read>),
+    /// A person has to look.
+    Review { code: &'static str, reason: String },
+    /// No answer that counts.
+    Inconclusive(CallError),
+}
+
+/// Asks Metakocka for each candidate's key and checks the answer exactly.
+pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<Look>, Stop> {
+    let keys = window.iter().map(|candidate| lookup_key(&candidate.intent, &candidate.fields)).collect();
+    let answers = run.ask(keys).await;
+    let mut hits = Vec::new();
+    for (candidate, answer) in window.iter().zip(answers) {
+        hits.push(answer.map(|found| {
+            let (exact, others): (Vec<Read>, Vec<Read>) =
+                found.into_iter().partition(|read| is_hit(&candidate.intent, read));
+            (exact, others.into_iter().map(|read| read.partner.id).collect::<Vec<_>>())
+        }));
+    }
+    let ids: BTreeSet<String> = hits
+        .iter()
+        .flatten()
+        .flat_map(|(exact, _)| exact.iter().map(|read| read.partner.id.0.clone()))
+        .collect();
+    let linked = linked(run, ids).await?;
+    Ok(window.iter().zip(hits).map(|(candidate, hits)| judge(candidate, hits, &linked)).collect())
+}
+
+pub(super) fn lookup_key(intent: &Intent, fields: &Fields) -> PartnerKey {
+    match intent.key_kind {
+        KeyKind::Tax => PartnerKey::Tax(intent.key.clone()),
+        KeyKind::Email => PartnerKey::Email(intent.key.clone()),
+        KeyKind::Name => PartnerKey::Name(
+            fields.get(Field::Company).or(fields.get(Field::FullName)).unwrap_or_default().to_owned(),
+        ),
+    }
+}
+
+/// Matching in Metakocka is by part of the value; a hit has exactly the key.
+pub(super) fn is_hit(intent: &Intent, read: &Read) -> bool {
+    match intent.key_kind {
+        KeyKind::Tax => {
+            read.partner.fields.get(Field::TaxNumber).and_then(tax_key).as_deref()
+                == Some(intent.key.as_str())
+        }
+        KeyKind::Email => emails(&read.bytes)
+            .iter()
+            .any(|address| email_key(address).as_deref() == Some(intent.key.as_str())),
+        KeyKind::Name => name_key(&read.partner.fields) == intent.key,
+    }
+}
+
+/// A partner that was there before belongs to the one contact that has its key: when another contact without a link has
+/// it too, a person has to say whose it is.
+pub(super) async fn only_one_claims(
+    run: &Run<'_>,
+    window: &[Candidate],
+    mut looks: Vec<Look>,
+) -> Result<Vec<Look>, Stop> {
+    let mut keys = Vec::new();
+    for (position, (candidate, look)) in window.iter().zip(&looks).enumerate() {
+        if matches!(look, Look::Free(_)) && candidate.intent.attempts == 0 {
+            keys.push((position, candidate.intent.key_kind, candidate.intent.key.clone()));
+        }
+    }
+    let claims = claimants(run, keys).await?;
+    for (position, (candidate, look)) in window.iter().zip(&mut looks).enumerate() {
+        let others: Vec<&str> = claims
+            .get(&position)
+            .into_iter()
+            .flatten()
+            .filter(|contact| contact.id != candidate.contact.id)
+            .map(|contact| contact.id.0.as_str())
+            .collect();
+        if let (Look::Free(read), false) = (&*look, others.is_empty()) {
+            *look = Look::Review {
+                code: "ambiguous-match",
+                reason: format!(
+                    "partner {} could be this contact or {}: they share its tax number or e-mail; make the right one \
+                     differ or remove the others, then retry",
+                    read.partner.id,
+                    others.join(", ")
+                ),
+            };
+        }
+    }
+    Ok(looks)
+}
+
+/// Which of these partners have a link, and whose.
+pub(super) async fn linked(run: &Run<'_>, ids: BTreeSet<String>) -> Result<BTreeMap<MkId, Link>, Stop> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids.into_iter().collect(), 1).await?;
+    Ok(found
+        .iter()
+        .filter_map(|(_, entry)| Link::read(entry))
+        .map(|link| (link.partner.clone(), link))
+        .collect())
+}
+
+pub(super) fn judge(
+    candidate: &Candidate,
+    hits: Result<(Vec<Read>, Vec<MkId>), CallError>,
+    linked: &BTreeMap<MkId, Link>,
+) -> Look {
+    let (mut exact, others) = match hits {
+        Ok(hits) => hits,
+        Err(error) => return Look::Inconclusive(error),
+    };
+    let intent = &candidate.intent;
+    if intent.key_kind == KeyKind::Name {
+        if let (Some(hit), 0) = (exact.first(), intent.attempts) {
+            return Look::Review {
+                code: "possible-duplicate",
+                reason: format!(
+                    "Metakocka already has a partner with this name and address ({}); without a tax number or e-mail nobody \
+                     can tell whether it is the same: add one of them here and there",
+                    hit.partner.id
+                ),
+            };
+        }
+        exact.retain(|read| {
+            !linked.contains_key(&read.partner.id) && !intent.before.contains(&read.partner.id)
+        });
+    }
+    let key = match intent.key_kind {
+        KeyKind::Tax => "tax number",
+        KeyKind::Email => "e-mail",
+        KeyKind::Name => "name and address",
+    };
+    match (exact.len(), exact.pop()) {
+        (0, _) => {
+            let mut before = others;
+            before.truncate(1_000);
+            Look::Absent { before: if intent.key_kind == KeyKind::Name { before } else { Vec::new() } }
+        }
+        (1, Some(hit)) => match linked.get(&hit.partner.id) {
+            None => Look::Free(Box::new(hit)),
+            Some(link) => Look::Review {
+                code: "partner-already-linked",
+                reason: format!(
+                    "the partner with this {key} ({}) belongs to contact {}: merge the two contacts or give this one \
+                     another {key}",
+                    hit.partner.id, link.contact
+                ),
+            },
+        },
+        (several, Some(hit))
+            if !linked.contains_key(&hit.partner.id)
+                && exact.iter().all(|read| linked.contains_key(&read.partner.id)) =>
+        {
+            Look::Review {
+                code: "ambiguous-match",
+                reason: format!(
+                    "{} partners in Metakocka have this {key}, and all but one ({}) belong to other contacts: nobody can \
+                     tell whether that one is this contact",
+                    several, hit.partner.id
+                ),
+            }
+        }
+        (several, _) if exact.iter().all(|read| linked.contains_key(&read.partner.id)) => Look::Review {
+            code: "partner-already-linked",
+            reason: format!(
+                "the {several} partners with this {key} belong to other contacts: merge the contacts or give this one \
+                 another {key}"
+            ),
+        },
+        (several, _) => Look::Review {
+            code: "ambiguous-match",
+            reason: format!(
+                "{several} partners in Metakocka have this {key}: remove the surplus ones there, then sync again"
+            ),
+        },
+    }
+}
