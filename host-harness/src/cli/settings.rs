@@ -143,17 +143,9 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// A policy key for one field.
-fn field_policy(key: &str) -> Option<Known> {
-    let field = key.strip_prefix("contacts.policy.")?;
-    let field = FIELDS.into_iter().find(|known| *known == field)?;
-    let _ = field;
-    Some(Known {
-        key: "contacts.policy.FIELD",
-        shape: Shape::Word(POLICIES),
-        default: "contacts.policy",
-        meaning: "the policy of one field",
-    })
+/// Whether this is the policy of one field.
+fn is_field_policy(key: &str) -> bool {
+    key.strip_prefix("contacts.policy.").is_some_and(|field| FIELDS.contains(&field))
 }
 
 fn shape(key: &str) -> Result<Shape, Failure> {
@@ -161,7 +153,7 @@ fn shape(key: &str) -> Result<Shape, Failure> {
         .iter()
         .find(|known| known.key == key)
         .map(|known| known.shape)
-        .or_else(|| field_policy(key).map(|known| known.shape))
+        .or_else(|| is_field_policy(key).then_some(Shape::Word(POLICIES)))
         .ok_or_else(|| {
             let hint = if key.starts_with("contacts.policy.") {
                 format!("fields with a policy are {}", FIELDS.join(", "))

@@ -171,8 +171,7 @@ pub fn create_contact(run: &Run<'_>, partner: &Partner, was_seen: bool) -> Vec<W
 }
 
 /// A link between a contact and a partner that were strangers so far: nothing is agreed on yet.
-#[must_use]
-pub fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
+fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
     Link {
         contact: contact.id.clone(),
         revision: None,
@@ -184,6 +183,32 @@ pub fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
         raw_hash: Some(partner.raw_hash),
         first_seen: Some(run.now()),
     }
+}
+
+/// The writes that link a contact with the partner that was found to be it. Says whether fields still have to travel to
+/// Metakocka.
+#[must_use]
+pub fn adopted(run: &Run<'_>, contact: &Contact, partner: &Partner, merged: &Merged) -> (Vec<Write>, bool) {
+    let pushes = !merged.to_metakocka.is_empty();
+    run.report().conflicts += merged.contested;
+    let link =
+        Link { status: status(merged, pushes), base: merged.base.clone(), ..new_link(run, contact, partner) };
+    let pair = Settled {
+        contact,
+        link,
+        to_crm: &merged.to_crm,
+        parked: &merged.parked,
+        held: &merged.held,
+        known_conflicts: &[],
+        revive: false,
+    };
+    let mut writes = settled(run, pair, None);
+    writes.push(Seen::forget(&partner.id));
+    if run.has_quarantine.get() {
+        writes.push(Quarantined::release(Quarantined::metakocka_entry(&partner.id)));
+        writes.push(Quarantined::release(Quarantined::crm_entry(&contact.id)));
+    }
+    (writes, pushes)
 }
 
 /// Sets a contact inactive because its partner is gone; everything else of both stays.

@@ -16,7 +16,7 @@ use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
 use super::reconcile::reconcile;
 use crate::crm::Contact;
-use crate::ledger::{Intent, IntentState, KeyKind, Link, LinkState, LinkStatus, Quarantined, Seen, Severity};
+use crate::ledger::{Base, Intent, IntentState, KeyKind, Link, LinkState, LinkStatus, Quarantined, Severity};
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
 use crate::metakocka::partner::add_body;
@@ -183,11 +183,11 @@ fn create_item(candidate: &Candidate) -> Item {
 
 /// Links a contact with the partner that was found for it. Says whether fields still have to travel.
 pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec<Write>, bool) {
-    let mut link = apply::new_link(run, contact, &read.partner);
+    let base = Base::default();
     let crm = contact.fields(None);
     let merged = merge(
         Versions {
-            base: &link.base,
+            base: &base,
             crm: &crm,
             metakocka: &read.partner.fields,
             crm_modified: contact.modified,
@@ -195,12 +195,8 @@ pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Re
         },
         Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },
     );
-    let pushes = !merged.to_metakocka.is_empty();
-    link.base = merged.base.clone();
-    link.status = apply::status(&merged, pushes);
     {
         let mut report = run.report();
-        report.conflicts += merged.contested;
         report.crm_updated += u64::from(!merged.to_crm.is_empty());
         if intent.attempts > 0 {
             // Our own create, whose answer was lost. What an earlier run has sent takes one look now.
@@ -212,22 +208,8 @@ pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Re
         }
     }
     run.settled(&contact.id);
-    let settled = Settled {
-        contact,
-        link,
-        to_crm: &merged.to_crm,
-        parked: &merged.parked,
-        held: &merged.held,
-        known_conflicts: &[],
-        revive: false,
-    };
-    let mut writes = apply::settled(run, settled, None);
+    let (mut writes, pushes) = apply::adopted(run, contact, &read.partner, &merged);
     writes.push(intent.done());
-    writes.push(Seen::forget(&read.partner.id));
-    if run.has_quarantine.get() {
-        writes.push(Quarantined::release(Quarantined::metakocka_entry(&read.partner.id)));
-        writes.push(Quarantined::release(Quarantined::crm_entry(&contact.id)));
-    }
     (writes, pushes)
 }
 
@@ -436,7 +418,7 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         code: read.and_then(|read| read.partner.code.clone()),
         status: LinkStatus::Synced,
         state: LinkState::Live,
-        base: crate::ledger::Base::default(),
+        base: Base::default(),
         raw_hash: read.map(|read| read.partner.raw_hash),
         first_seen: Some(run.now()),
     };

@@ -14,7 +14,7 @@ use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{LINKS, Link, LinkState, Quarantined, Seen, Severity};
+use crate::ledger::{Base, LINKS, Link, LinkState, Quarantined, Seen, Severity};
 use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, refused_connection, transport};
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, RefusalKind};
@@ -397,11 +397,11 @@ fn linked(
 
 /// Links a partner with the contact that was there before.
 fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
-    let mut link = apply::new_link(run, contact, partner);
+    let base = Base::default();
     let crm = contact.fields(None);
     let merged = merge(
         Versions {
-            base: &link.base,
+            base: &base,
             crm: &crm,
             metakocka: &partner.fields,
             crm_modified: contact.modified,
@@ -416,25 +416,7 @@ fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
     if !run.gate.admits(item) {
         return Outcome { writes: Vec::new(), effect: Effect::Noted, pushes: false };
     }
-    run.report().conflicts += merged.contested;
-    let pushes = !merged.to_metakocka.is_empty();
-    link.status = apply::status(&merged, pushes);
-    link.base = merged.base.clone();
-    let settled = Settled {
-        contact,
-        link,
-        to_crm: &merged.to_crm,
-        parked: &merged.parked,
-        held: &merged.held,
-        known_conflicts: &[],
-        revive: false,
-    };
-    let mut writes = apply::settled(run, settled, None);
-    writes.push(Seen::forget(&partner.id));
-    if run.has_quarantine.get() {
-        writes.push(Quarantined::release(Quarantined::metakocka_entry(&partner.id)));
-        writes.push(Quarantined::release(Quarantined::crm_entry(&contact.id)));
-    }
+    let (mut writes, pushes) = apply::adopted(run, contact, partner, &merged);
     if run.pending.borrow().iter().any(|intent| intent.contact == contact.id) {
         let mut pending = run.pending.borrow_mut();
         pending.retain(|intent| {
