@@ -306,6 +306,7 @@ impl ports::Storage for Host {
                         ports::Change::Put(body) => storage::Change::Put(body),
                         ports::Change::Merge(body) => storage::Change::Merge(body),
                         ports::Change::Delete => storage::Change::Delete,
+                        ports::Change::Check => storage::Change::Check,
                     },
                 })
                 .collect();

@@ -129,6 +129,8 @@ pub enum Change {
     Merge(Vec<u8>),
     /// Remove.
     Delete,
+    /// Leave it as it is: only the expectation counts.
+    Check,
 }
 
 /// One write of a commit.

@@ -60,6 +60,7 @@ fn write(write: contract::Write) -> Result<store::Write, StorageError> {
             contract::Change::Put(body) => store::Change::Put(body),
             contract::Change::Merge(body) => store::Change::Merge(body),
             contract::Change::Delete => store::Change::Delete,
+            contract::Change::Check => store::Change::Check,
         },
     })
 }
@@ -68,7 +69,7 @@ fn writes(writes: Vec<contract::Write>) -> Result<Vec<store::Write>, StorageErro
     at_most("writes", writes.len(), MAX_ITEMS)?;
     let bytes = writes.iter().map(|write| match &write.change {
         contract::Change::Put(body) | contract::Change::Merge(body) => body.len(),
-        contract::Change::Delete => 0,
+        contract::Change::Delete | contract::Change::Check => 0,
     });
     at_most("bytes of bodies", bytes.sum(), MAX_COMMIT_BYTES)?;
     writes.into_iter().map(write).collect()

@@ -50,7 +50,7 @@ pub(crate) fn writes(writes: &[Write]) -> Result<(), StorageError> {
         .iter()
         .map(|write| match &write.change {
             Change::Put(body) | Change::Merge(body) => body.len(),
-            Change::Delete => 0,
+            Change::Delete | Change::Check => 0,
         })
         .sum();
     if bytes > MAX_COMMIT_BYTES {

@@ -118,6 +118,7 @@ impl Tenant {
             let key = (write.collection, write.id.clone());
             let there = old.live(write.collection, &write.id);
             let record = match &write.change {
+                Change::Check => continue,
                 Change::Delete if there.is_none() => continue,
                 Change::Delete => None,
                 Change::Put(body) => Some(Record::put(write.collection, body)?.into_owned()),
@@ -159,7 +160,9 @@ impl Tenant {
         let mut lost = Vec::new();
         for (one, two, partner) in contested {
             let position = |id: &str| {
-                writes.iter().position(|write| write.collection == Collection::Links && write.id == id)
+                writes.iter().position(|write| {
+                    write.collection == Collection::Links && write.id == id && write.change != Change::Check
+                })
             };
             match (position(one), position(two)) {
                 (Some(_), Some(_)) => {
@@ -305,7 +308,7 @@ impl Storage for Room {
             match &write.change {
                 Change::Put(body) => drop(Record::put(write.collection, body)?),
                 Change::Merge(patch) => Record::check_patch(write.collection, patch)?,
-                Change::Delete => {}
+                Change::Delete | Change::Check => {}
             }
         }
         let mut tenants = self.memory.lock();

@@ -83,6 +83,8 @@ pub enum Change {
     Merge(Vec<u8>),
     /// Remove it; removing nothing is no error.
     Delete,
+    /// Leave it as it is: only the expectation counts.
+    Check,
 }
 
 /// One write of a commit.

@@ -84,6 +84,7 @@ promises! {
     sealed: "sealed members come back as they were",
     texts: "any text comes back as it was",
     empty: "an empty commit is a commit",
+    checks: "a check changes nothing, takes no number, and loses like any other write",
 }
 
 type Kept = Result<(), String>;
@@ -667,6 +668,47 @@ async fn texts(house: &dyn House) -> Kept {
         equal(got.get("custom"), given.get("custom"), "a custom member")?;
     }
     equal(room.count(Collection::Contacts).await.map_err(failed)?, odd.len() as u64, "count")
+}
+
+async fn checks(house: &dyn House) -> Kept {
+    let room = house.room("checks").await?;
+    let check = |id: &str, expect| write(Collection::Links, id, expect, Change::Check);
+    let link =
+        |id: &str, partner: &str| put(Collection::Links, id, &format!(r#"{{"metakocka_id":"{partner}"}}"#));
+    let (_, first) = commit(&*room, vec![link("a", "1")]).await?;
+    let (before, last) = commit(
+        &*room,
+        vec![
+            check("a", Expectation::Revision(first)),
+            check("none", Expectation::Absent),
+            link("b", "2"),
+            put(Collection::Outbox, "b", "{}"),
+        ],
+    )
+    .await?;
+    equal((before, last), (first, first + 2), "numbers of a commit with two checks and two puts")?;
+    let kept = get(&*room, Collection::Links, "a").await?.map(|entry| entry.revision);
+    equal(kept, Some(first), "the revision of a checked entry")?;
+    equal(
+        lose(&*room, vec![check("a", Expectation::Absent), put(Collection::Outbox, "c", "{}")]).await?,
+        vec![(0, Some("a".to_owned()))],
+        "a check for nothing where something is",
+    )?;
+    equal(
+        lose(&*room, vec![put(Collection::Outbox, "c", "{}"), check("none", Expectation::Revision(first))])
+            .await?,
+        vec![(1, None)],
+        "a check for something where nothing is",
+    )?;
+    ensure(get(&*room, Collection::Outbox, "c").await?.is_none(), || {
+        "a lost commit stored something".to_owned()
+    })?;
+    // The holder of a partner is only looked at, so the write that wants the partner is the one that loses.
+    equal(
+        lose(&*room, vec![check("a", Expectation::Revision(first)), link("c", "1")]).await?,
+        vec![(1, Some("a".to_owned()))],
+        "a partner wanted beside a check of its holder",
+    )
 }
 
 async fn empty(house: &dyn House) -> Kept {

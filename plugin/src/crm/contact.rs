@@ -85,6 +85,32 @@ struct Row {
     registration_number: Option<String>,
     #[serde(default)]
     status: Option<String>,
+    /// Why the host cannot read the row (`wit/storage.wit`).
+    #[serde(default, rename = "$unreadable")]
+    unreadable: Option<String>,
+}
+
+/// Says what keeps a body from being a contact, by member and kind, never by value.
+fn fault(body: &[u8]) -> String {
+    let Ok(members) = serde_json::from_slice::<Map<String, Value>>(body) else {
+        return "it is not a JSON object of good text".to_owned();
+    };
+    let kind = |value: &Value| match value {
+        Value::Number(_) => "a number",
+        Value::Bool(_) => "true or false",
+        Value::Array(_) => "a list",
+        _ => "an object",
+    };
+    members
+        .iter()
+        .filter(|(name, _)| {
+            Field::named(name).is_some() || ["firstname", "lastname", "status"].contains(&name.as_str())
+        })
+        .find(|(_, value)| !matches!(value, Value::String(_) | Value::Null))
+        .map_or_else(
+            || "its members are not those of a contact".to_owned(),
+            |(name, value)| format!("{name} is {}, not a text", kind(value)),
+        )
 }
 
 impl Contact {
@@ -97,8 +123,15 @@ impl Contact {
         if entry.deleted {
             return Ok(None);
         }
-        let row: Row = serde_json::from_slice(&entry.body)
-            .map_err(|error| format!("the contact cannot be read from storage: {error}"))?;
+        let unreadable = |fault: &str| {
+            format!(
+                "this contact cannot be read from the CRM: {fault}. Mend it there; it and its partner stay as they are"
+            )
+        };
+        let row: Row = serde_json::from_slice(&entry.body).map_err(|_| unreadable(&fault(&entry.body)))?;
+        if let Some(reason) = &row.unreadable {
+            return Err(unreadable(reason));
+        }
         let mut stored = Fields::default();
         for (field, value) in [
             (Field::Company, &row.company),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unreadable::{Unreadable, body};
 use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; the entry's id is the kind.
@@ -16,13 +17,29 @@ pub struct Checkpoint {
     /// All CRM changes up to this revision have been noted while the direction held them back.
     #[serde(default)]
     pub noted: u64,
+    /// Revision of the stored row; `None` for a new one.
+    #[serde(skip)]
+    pub revision: Option<u64>,
 }
 
 impl Checkpoint {
     /// Reads the entry.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged or of a newer build.
+    pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
+        Ok(Self { revision: Some(entry.revision), ..body(CHECKPOINTS, entry)? })
+    }
+
+    /// Takes over what another run has done: each watermark is as far as either run has come.
     #[must_use]
-    pub fn read(entry: &Entry) -> Option<Self> {
-        serde_json::from_slice(&entry.body).ok()
+    pub fn joined(self, stored: Self) -> Self {
+        Self {
+            pushed: self.pushed.max(stored.pushed),
+            noted: self.noted.max(stored.noted),
+            revision: stored.revision,
+        }
     }
 
     /// A commit of ours used the revisions after `before` up to `last`. When a watermark stood exactly at `before`,
@@ -36,13 +53,13 @@ impl Checkpoint {
         }
     }
 
-    /// The write that stores it.
+    /// The write that stores it, provided that no other run has moved it.
     #[must_use]
     pub fn write(&self, kind: &str) -> Write {
         Write {
             collection: CHECKPOINTS,
             id: kind.to_owned(),
-            expect: Expect::Any,
+            expect: self.revision.map_or(Expect::Absent, Expect::Revision),
             change: Change::Put(serde_json::to_vec(self).unwrap_or_default()),
         }
     }

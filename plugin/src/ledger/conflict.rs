@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CrmId, Field, MkId};
+use super::unreadable::{Unreadable, body};
+use crate::model::{CrmId, MkId};
 use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; an entry's id is `contact.field`.
@@ -30,38 +31,56 @@ pub struct Conflict {
     pub metakocka: Option<String>,
     /// When it was first seen.
     pub since: String,
-    /// `metakocka` or `crm`, once somebody has decided.
+    /// The side whose value counts, once somebody has decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<String>,
+    pub decision: Option<Decision>,
+    /// Revision of the stored row; `None` for a new one.
+    #[serde(skip)]
+    pub revision: Option<u64>,
+}
+
+/// What a person has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Metakocka's value counts.
+    Metakocka,
+    /// The CRM's value counts.
+    Crm,
 }
 
 impl Conflict {
     /// Reads an entry.
-    #[must_use]
-    pub fn read(entry: &Entry) -> Option<Self> {
-        serde_json::from_slice(&entry.body).ok()
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged or of a newer build; an unknown decision is no missing one.
+    pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
+        Ok(Self { revision: Some(entry.revision), ..body(CONFLICTS, entry)? })
     }
 
-    /// The entry's id.
-    #[must_use]
-    pub fn id(crm: &CrmId, field: Field) -> String {
-        format!("{crm}.{field}")
+    fn expect(&self) -> Expect {
+        self.revision.map_or(Expect::Absent, Expect::Revision)
     }
 
-    /// The write that stores it.
+    fn id(&self) -> String {
+        format!("{}.{}", self.crm_id, self.field)
+    }
+
+    /// The write that stores it, provided that nobody has decided meanwhile.
     #[must_use]
     pub fn write(&self) -> Write {
         Write {
             collection: CONFLICTS,
-            id: format!("{}.{}", self.crm_id, self.field),
-            expect: Expect::Any,
+            id: self.id(),
+            expect: self.expect(),
             change: Change::Put(serde_json::to_vec(self).unwrap_or_default()),
         }
     }
 
-    /// The write that removes a settled one.
+    /// The write that removes it, it being settled.
     #[must_use]
-    pub fn settled(crm: &CrmId, field: Field) -> Write {
-        Write { collection: CONFLICTS, id: Self::id(crm, field), expect: Expect::Any, change: Change::Delete }
+    pub fn settled(&self) -> Write {
+        Write { collection: CONFLICTS, id: self.id(), expect: self.expect(), change: Change::Delete }
     }
 }

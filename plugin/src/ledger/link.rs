@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Base;
 use super::base::Agreed;
+use super::unreadable::{Unreadable, body};
 use crate::crm::Names;
 use crate::metakocka::partner::Partner;
 use crate::model::{CrmId, MkId, RawHash, Time};
@@ -103,10 +104,13 @@ const fn live() -> LinkState {
 
 impl Link {
     /// Reads an entry.
-    #[must_use]
-    pub fn read(entry: &Entry) -> Option<Self> {
-        let row: Row = serde_json::from_slice(&entry.body).ok()?;
-        Some(Self {
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged or of a newer build.
+    pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
+        let row: Row = body(LINKS, entry)?;
+        Ok(Self {
             contact: CrmId(entry.id.clone()),
             revision: Some(entry.revision),
             partner: MkId(row.metakocka_id),
@@ -117,6 +121,31 @@ impl Link {
             raw_hash: row.raw_hash.as_deref().and_then(RawHash::parse),
             first_seen: row.mk_modified_at.as_deref().and_then(crate::model::parse_time),
         })
+    }
+
+    /// Reads entries.
+    ///
+    /// # Errors
+    ///
+    /// At the first that is damaged or of a newer build.
+    pub fn read_all<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<Vec<Self>, Unreadable> {
+        entries.into_iter().map(Self::read).collect()
+    }
+
+    /// The check that a contact has no link.
+    #[must_use]
+    pub fn none(contact: &CrmId) -> Write {
+        Write { collection: LINKS, id: contact.0.clone(), expect: Expect::Absent, change: Change::Check }
+    }
+
+    /// The check that nobody has touched this link since it was read.
+    #[must_use]
+    pub fn untouched(&self) -> Write {
+        Write { collection: LINKS, id: self.contact.0.clone(), expect: self.expect(), change: Change::Check }
+    }
+
+    fn expect(&self) -> Expect {
+        self.revision.map_or(Expect::Absent, Expect::Revision)
     }
 
     /// The write that stores it, provided that nobody else touched it.
@@ -133,7 +162,7 @@ impl Link {
             mk_modified_at: first_seen.as_deref(),
             last_synced_at: now,
         };
-        put(&self.contact.0, self.revision.map_or(Expect::Absent, Expect::Revision), &row)
+        put(&self.contact.0, self.expect(), &row)
     }
 
     /// The write of the link between a partner and the contact just made from it.

@@ -8,14 +8,16 @@ mod link;
 mod outbox;
 mod quarantine;
 mod seen;
+mod unreadable;
 
 pub use base::Base;
 pub use checkpoint::CHECKPOINTS;
 pub use checkpoint::Checkpoint;
 pub use conflict::CONFLICTS;
-pub use conflict::Conflict;
+pub use conflict::{Conflict, Decision};
 pub use history::{HISTORY, Overwritten};
 pub use link::{LINKS, Link, LinkState, LinkStatus};
 pub use outbox::{Intent, IntentState, KeyKind, OUTBOX, name_key};
 pub use quarantine::{QUARANTINE, Quarantined, Severity};
 pub use seen::{SEEN, Seen};
+pub use unreadable::{Unreadable, body};

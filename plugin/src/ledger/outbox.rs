@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unreadable::{Unreadable, body};
 use crate::model::{CrmId, Field, Fields, MkId, Time, canonical, email_key, parse_time, tax_key};
 use crate::ports::{Change, Entry, Expect, Write};
 
@@ -114,24 +115,34 @@ impl Intent {
     }
 
     /// Reads an entry.
-    #[must_use]
-    pub fn read(entry: &Entry) -> Option<Self> {
-        let row: Row = serde_json::from_slice(&entry.body).ok()?;
-        Some(Self {
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged or of a newer build: an intent whose state is unknown may have been sent.
+    pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
+        let row: Row = body(OUTBOX, entry)?;
+        let time = |text: &str| {
+            parse_time(text).ok_or_else(|| Unreadable::new(OUTBOX, entry, "a time that is none"))
+        };
+        Ok(Self {
             contact: CrmId(entry.id.clone()),
             revision: Some(entry.revision),
             state: row.state,
             key_kind: row.key_kind,
             key: row.key,
-            since: parse_time(&row.since)?,
-            until: parse_time(&row.until)?,
+            since: time(&row.since)?,
+            until: time(&row.until)?,
             misses: row.misses,
             attempts: row.attempts,
             before: row.before,
         })
     }
 
-    /// The write that stores it.
+    fn expect(&self) -> Expect {
+        self.revision.map_or(Expect::Absent, Expect::Revision)
+    }
+
+    /// The write that stores it, provided that no other run has touched it.
     #[must_use]
     pub fn write(&self) -> Write {
         let row = Row {
@@ -147,15 +158,17 @@ impl Intent {
         Write {
             collection: OUTBOX,
             id: self.contact.0.clone(),
-            expect: self.revision.map_or(Expect::Absent, Expect::Revision),
+            expect: self.expect(),
             change: Change::Put(serde_json::to_vec(&row).unwrap_or_default()),
         }
     }
 
-    /// The write that removes it, its outcome being known.
+    /// The write that removes it, its outcome being known; of one that was never stored, the check that no other run has
+    /// one for this record.
     #[must_use]
     pub fn done(&self) -> Write {
-        Write { collection: OUTBOX, id: self.contact.0.clone(), expect: Expect::Any, change: Change::Delete }
+        let change = if self.revision.is_some() { Change::Delete } else { Change::Check };
+        Write { collection: OUTBOX, id: self.contact.0.clone(), expect: self.expect(), change }
     }
 }
 

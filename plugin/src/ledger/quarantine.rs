@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unreadable::{Unreadable, body};
 use crate::model::{CrmId, MkId};
 use crate::ports::{Change, Entry, Expect, Write};
 
@@ -50,9 +51,21 @@ pub struct Quarantined {
 
 impl Quarantined {
     /// Reads an entry.
-    #[must_use]
-    pub fn read(entry: &Entry) -> Option<Self> {
-        serde_json::from_slice(&entry.body).ok()
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged or of a newer build.
+    pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
+        body(QUARANTINE, entry)
+    }
+
+    /// Reads entries.
+    ///
+    /// # Errors
+    ///
+    /// At the first that is damaged or of a newer build.
+    pub fn read_all<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<Vec<Self>, Unreadable> {
+        entries.into_iter().map(Self::read).collect()
     }
 
     /// The entry's id for a contact.
@@ -67,7 +80,8 @@ impl Quarantined {
         format!("metakocka.{id}")
     }
 
-    /// The write that stores it.
+    /// The write that stores it, whatever is there: the newest verdict about a record is the one that counts, and a retry
+    /// asked for meanwhile is answered by the try that led to it.
     #[must_use]
     pub fn write(&self) -> Write {
         let id = match (&self.crm_id, &self.metakocka_id) {
@@ -84,7 +98,7 @@ impl Quarantined {
         }
     }
 
-    /// The write that releases a record.
+    /// The write that releases a record, whatever is there: it has just been read, written or found gone.
     #[must_use]
     pub fn release(entry: String) -> Write {
         Write { collection: QUARANTINE, id: entry, expect: Expect::Any, change: Change::Delete }

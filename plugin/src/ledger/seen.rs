@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unreadable::{Unreadable, body};
 use crate::metakocka::partner::Partner;
 use crate::model::{Field, MkId, RawHash, email_key, tax_key};
-use crate::ports::{Change, Expect, Write};
+use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; an entry's id is the partner's.
 pub const SEEN: &str = "seen";
@@ -25,6 +26,15 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Reads an entry.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged or of a newer build.
+    pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
+        body(SEEN, entry)
+    }
+
     /// A partner left alone for this reason.
     #[must_use]
     pub fn of(partner: &Partner, reason: &str) -> Self {
@@ -42,7 +52,7 @@ impl Seen {
         Self { raw_hash: hash.to_string(), tax_key: None, email_key: None, reason: "unreadable".to_owned() }
     }
 
-    /// The write that stores it.
+    /// The write that stores it, whatever is there: the bytes just seen are the newest anybody knows.
     #[must_use]
     pub fn write(&self, id: &MkId) -> Write {
         Write {
@@ -53,7 +63,7 @@ impl Seen {
         }
     }
 
-    /// The write that forgets a partner, it being linked or gone.
+    /// The write that forgets a partner, whatever is there: what is forgotten is only looked at once more.
     #[must_use]
     pub fn forget(id: &MkId) -> Write {
         Write { collection: SEEN, id: id.0.clone(), expect: Expect::Any, change: Change::Delete }

@@ -1,7 +1,9 @@
 //! What a decision writes to storage. Nothing is decided here.
 
 use super::context::{KIND, Run};
+use super::effect::Effect;
 use super::merge::{Merged, Parked, Replacement, Side};
+use super::report::RecordError;
 use crate::crm::{COLLECTION, Contact, Names, NewContact, deactivation, update};
 use crate::ledger::{Base, Conflict, Link, LinkState, LinkStatus, Overwritten, Quarantined, Seen, Severity};
 use crate::metakocka::partner::Partner;
@@ -117,6 +119,7 @@ fn conflicts(settled: &Settled<'_>, at: &str) -> Vec<Write> {
             metakocka: parked.metakocka.clone(),
             since: known.map_or_else(|| at.to_owned(), |known| known.since.clone()),
             decision: None,
+            revision: known.and_then(|known| known.revision),
         };
         if known != Some(&conflict) {
             writes.push(conflict.write());
@@ -128,7 +131,7 @@ fn conflicts(settled: &Settled<'_>, at: &str) -> Vec<Write> {
             && !settled.parked.iter().any(|parked| parked.field == field)
             && !(known.decision.is_some() && settled.held.contains(&field))
         {
-            writes.push(Conflict::settled(&settled.contact.id, field));
+            writes.push(known.settled());
         }
     }
     writes
@@ -190,7 +193,6 @@ fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
 #[must_use]
 pub fn adopted(run: &Run<'_>, contact: &Contact, partner: &Partner, merged: &Merged) -> (Vec<Write>, bool) {
     let pushes = !merged.to_metakocka.is_empty();
-    run.report().conflicts += merged.contested;
     let link =
         Link { status: status(merged, pushes), base: merged.base.clone(), ..new_link(run, contact, partner) };
     let pair = Settled {
@@ -247,9 +249,10 @@ pub struct Verdict<'a> {
     pub attempts: u32,
 }
 
-/// The write that puts a record into quarantine; counted here, because it must never go unseen.
+/// The write that puts a record into quarantine; given up, the record counts as failed in `effect`, because that must
+/// never go unseen.
 #[must_use]
-pub fn quarantine(run: &Run<'_>, verdict: Verdict<'_>) -> Write {
+pub fn quarantine(run: &Run<'_>, verdict: Verdict<'_>, effect: &mut Effect) -> Write {
     run.has_quarantine.set(true);
     if verdict.severity == Severity::Quarantined {
         let id = match (verdict.crm_id, verdict.metakocka_id) {
@@ -257,7 +260,11 @@ pub fn quarantine(run: &Run<'_>, verdict: Verdict<'_>) -> Write {
             (_, Some(id)) => id.0.as_str(),
             _ => "unknown",
         };
-        run.report().fail(id, verdict.reason.clone(), verdict.code);
+        effect.failure = Some(RecordError {
+            id: id.to_owned(),
+            error: verdict.reason.clone(),
+            code: verdict.code.to_owned(),
+        });
     }
     Quarantined {
         kind: KIND.to_owned(),

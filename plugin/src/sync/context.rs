@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
+use super::effect::Effect;
 use super::plan::Gate;
 use super::report::{Failure, Report};
 use super::request::RunRequest;
 use super::settings::Settings;
-use crate::ledger::{Checkpoint, Intent};
+use crate::ledger::{Checkpoint, Intent, Unreadable};
 use crate::metakocka::client::{Client, PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment};
 use crate::model::{CrmId, IdMaker, Time};
-use crate::ports::{Commit, Powers, StorageError, Write};
+use crate::ports::{Category, Change, Commit, Expect, Level, Powers, StorageError, Write};
 
 /// The kind this build keeps in step.
 pub const KIND: &str = "contacts";
@@ -23,6 +24,8 @@ pub const WINDOW: usize = 50;
 pub const IN_FLIGHT: usize = 2;
 /// This many look-ups in a row without an answer that counts end the run.
 pub const TROUBLE: u32 = 5;
+/// How often a record that loses a race is looked at again.
+pub const RACES: usize = 5;
 const MAX_WRITES: usize = 2_000;
 const MAX_BYTES: usize = 6 * 1024 * 1024;
 
@@ -46,6 +49,9 @@ pub enum Stop {
         /// Links in all.
         linked: u64,
     },
+    /// A row of the plugin's own.
+    #[error("{0}")]
+    Unreadable(#[from] Unreadable),
     /// The plan to apply does not exist.
     #[error("there is no stored plan {0}: make one with `host-harness plan`")]
     NoSuchPlan(String),
@@ -59,6 +65,7 @@ impl Stop {
             Self::Call(error) => error.code(),
             Self::Storage(_) => "storage",
             Self::MassDeactivation { .. } => "mass-deactivation",
+            Self::Unreadable(_) => "unreadable-ledger",
             Self::NoSuchPlan(_) => "no-such-plan",
         };
         Failure { code: code.to_owned(), message: self.to_string() }
@@ -72,6 +79,44 @@ pub struct Group {
     pub record: usize,
     /// Its writes.
     pub writes: Vec<Write>,
+    /// What they count for once they are stored.
+    pub effect: Effect,
+}
+
+impl Group {
+    /// Writes that count for nothing.
+    #[must_use]
+    pub fn silent(record: usize, writes: Vec<Write>) -> Self {
+        Self { record, writes, effect: Effect::default() }
+    }
+}
+
+/// How storing groups ended.
+#[must_use = "of a record that lost its race nothing is stored"]
+#[derive(Debug, Default)]
+pub struct Stored {
+    lost: BTreeSet<usize>,
+    revisions: BTreeMap<usize, Vec<Option<u64>>>,
+}
+
+impl Stored {
+    /// Records of which nothing is stored, somebody else having been faster.
+    #[must_use]
+    pub const fn lost(&self) -> &BTreeSet<usize> {
+        &self.lost
+    }
+
+    /// Whether this record lost its race.
+    #[must_use]
+    pub fn is_lost(&self, record: usize) -> bool {
+        self.lost.contains(&record)
+    }
+
+    /// The revision a write of a stored record was given; `None` when it has none or cannot be told.
+    #[must_use]
+    pub fn revision(&self, record: usize, write: usize) -> Option<u64> {
+        self.revisions.get(&record)?.get(write).copied().flatten()
+    }
 }
 
 /// One run.
@@ -106,8 +151,10 @@ pub struct Run<'a> {
     pub troubled: RefCell<BTreeMap<CrmId, (String, &'static str)>>,
     /// Records to be looked at once more in this run, their update having gone only half the way.
     pub once_more: RefCell<BTreeSet<CrmId>>,
-    /// How often unclear updates were sent again; they are not sent in a loop.
+    /// How often in-doubt updates were looked at; they are not sent in a loop.
     pub updates_settled: Cell<u32>,
+    /// Commits of others met so far: as long as it stays the same, what was read is still so.
+    foreign: Cell<u64>,
     /// Whether any conflict is stored.
     pub has_conflicts: Cell<bool>,
     /// Whether anything is in quarantine.
@@ -133,7 +180,7 @@ impl<'a> Run<'a> {
         };
         let storage = powers.storage;
         let checkpoint = storage.get_many(crate::ledger::CHECKPOINTS, vec![KIND.to_owned()]).await?;
-        let mut checkpoint = checkpoint.first().and_then(Checkpoint::read).unwrap_or_default();
+        let mut checkpoint = checkpoint.first().map(Checkpoint::read).transpose()?.unwrap_or_default();
         // A watermark with no change behind it moves up to the present, so that our own writes can follow it.
         for watermark in [&mut checkpoint.pushed, &mut checkpoint.noted] {
             let page = storage.changes(crate::crm::COLLECTION, *watermark, 1).await?;
@@ -158,6 +205,7 @@ impl<'a> Run<'a> {
             revision: Cell::new(newest),
             crm_was_empty: Cell::new(empty),
             updates_settled: Cell::new(0),
+            foreign: Cell::new(0),
             counted: RefCell::default(),
             troubled: RefCell::default(),
             once_more: RefCell::default(),
@@ -215,32 +263,32 @@ impl<'a> Run<'a> {
         self.report.borrow_mut()
     }
 
-    /// Stores the writes of many records, as few commits as the limits allow. Returns the records that lost a race:
-    /// nothing of them is stored, everything of the others is.
+    /// Stores the writes of many records, as few commits as the limits allow, and counts those that are stored. Of records
+    /// that lose a race nothing is stored and nothing is counted.
     ///
     /// # Errors
     ///
     /// When storage fails.
-    pub async fn store(&self, groups: Vec<Group>) -> Result<Vec<usize>, StorageError> {
-        let mut lost = Vec::new();
+    pub async fn store(&self, groups: Vec<Group>) -> Result<Stored, StorageError> {
+        let mut stored = Stored::default();
         let mut chunk: Vec<Group> = Vec::new();
         let (mut writes, mut bytes) = (0, 0);
         for group in groups {
             let size: usize = group.writes.iter().map(write_size).sum();
             if writes + group.writes.len() > MAX_WRITES || bytes + size > MAX_BYTES {
-                self.store_chunk(std::mem::take(&mut chunk), &mut lost).await?;
+                self.store_chunk(std::mem::take(&mut chunk), &mut stored).await?;
                 (writes, bytes) = (0, 0);
             }
             writes += group.writes.len();
             bytes += size;
             chunk.push(group);
         }
-        self.store_chunk(chunk, &mut lost).await?;
-        Ok(lost)
+        self.store_chunk(chunk, &mut stored).await?;
+        Ok(stored)
     }
 
-    async fn store_chunk(&self, mut chunk: Vec<Group>, lost: &mut Vec<usize>) -> Result<(), StorageError> {
-        while !chunk.is_empty() {
+    async fn store_chunk(&self, mut chunk: Vec<Group>, stored: &mut Stored) -> Result<(), StorageError> {
+        loop {
             let owners: Vec<usize> = chunk
                 .iter()
                 .flat_map(|group| std::iter::repeat_n(group.record, group.writes.len()))
@@ -248,52 +296,102 @@ impl<'a> Run<'a> {
             // A copy, because after a lost race the others are stored again.
             let writes: Vec<Write> = chunk.iter().flat_map(|group| group.writes.iter().cloned()).collect();
             if writes.is_empty() {
-                return Ok(());
+                break;
             }
             match self.powers.storage.commit(writes).await? {
                 Commit::Done { before, last } => {
                     self.follow(before, last);
-                    return Ok(());
+                    number(&chunk, before, stored);
+                    break;
                 }
                 Commit::Lost(positions) => {
-                    let losers: Vec<usize> =
+                    let losers: BTreeSet<usize> =
                         positions.iter().filter_map(|position| owners.get(*position).copied()).collect();
                     if losers.is_empty() {
                         return Err(StorageError::Invalid("a lost race names no write".to_owned()));
                     }
+                    self.foreign.set(self.foreign.get() + 1);
                     chunk.retain(|group| !losers.contains(&group.record));
-                    lost.extend(losers);
+                    stored.lost.extend(losers);
                 }
             }
+        }
+        let mut report = self.report();
+        for group in chunk {
+            group.effect.count(&mut report);
         }
         Ok(())
     }
 
-    /// Stores writes that cannot lose a race.
+    /// Stores writes that hold whatever is there; each says where it is made why it may.
     ///
     /// # Errors
     ///
-    /// When storage fails.
-    pub async fn put(&self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let groups =
-            writes.into_iter().enumerate().map(|(record, write)| Group { record, writes: vec![write] });
-        self.store(groups.collect()).await.map(|_| ())
+    /// When storage fails, or when a write does expect something: its outcome would be lost here.
+    pub async fn put_any(&self, writes: Vec<Write>) -> Result<(), StorageError> {
+        if writes.iter().any(|write| write.expect != Expect::Any) {
+            return Err(StorageError::Invalid("a conditional write needs its outcome looked at".to_owned()));
+        }
+        let groups = writes.into_iter().enumerate().map(|(record, write)| Group::silent(record, vec![write]));
+        let stored = self.store(groups.collect()).await?;
+        if stored.lost.is_empty() {
+            Ok(())
+        } else {
+            Err(StorageError::Invalid("a write without an expectation lost a race".to_owned()))
+        }
+    }
+
+    /// How many commits of others this run has met. What was read while it did not change is still true.
+    #[must_use]
+    pub fn foreign_commits(&self) -> u64 {
+        self.foreign.get()
     }
 
     fn follow(&self, before: u64, last: u64) {
         if self.revision.get() != before {
             self.crm_was_empty.set(false);
+            self.foreign.set(self.foreign.get() + 1);
         }
         self.revision.set(last);
         self.checkpoint.borrow_mut().follow(before, last);
     }
+
+    /// Says that another run of this tenant has taken or settled a record: this one leaves it to it.
+    pub fn taken(&self, id: &CrmId) {
+        self.settled(id);
+        self.report().taken += 1;
+        self.powers.log.log(
+            Level::Info,
+            Category::Sync,
+            "another run of this tenant is at work on this record: it is left to that one",
+            &[("crm_id", &id.0)],
+        );
+    }
+}
+
+/// Tells which revision each write was given (`wit/storage.wit`, `revisions`): checks get none, and behind a delete that
+/// may have found nothing the numbers cannot be told.
+fn number(chunk: &[Group], before: u64, stored: &mut Stored) {
+    let mut next = Some(before);
+    for group in chunk {
+        let revisions = group.writes.iter().map(|write| {
+            let takes = match (&write.change, write.expect) {
+                (Change::Check, _) | (Change::Delete, Expect::Absent) => return None,
+                (Change::Delete, Expect::Any) => None,
+                _ => next.map(|revision| revision + 1),
+            };
+            next = takes;
+            takes
+        });
+        let revisions = revisions.collect();
+        stored.revisions.insert(group.record, revisions);
+    }
 }
 
 fn write_size(write: &Write) -> usize {
-    use crate::ports::Change;
     write.id.len()
         + match &write.change {
             Change::Put(body) | Change::Merge(body) => body.len(),
-            Change::Delete => 0,
+            Change::Delete | Change::Check => 0,
         }
 }

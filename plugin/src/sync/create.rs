@@ -1,27 +1,40 @@
 //! Creating partners: never twice, never lost.
 //!
-//! Metakocka has no idempotency keys and creates duplicates happily. So: look up; put the intent on record; send once;
-//! read back; store link and base. A window of intents shares one commit before its first send, its outcomes one after.
-//! Whatever is not certain is looked for before anything is sent again.
+//! Metakocka has no idempotency keys and creates duplicates happily. So: look up; claim (the intent is on record, and there
+//! was neither a link nor another intent); send once; read back; store link and base. A window of claims shares one commit
+//! before its first send, its outcomes one after. Whatever is not certain is looked for before anything is sent again.
+//!
+//! Another run of the tenant may be at work at the same time. Of two claims for one contact one is refused. When others have
+//! written between look-up and claim, the claims are looked up once more: whoever claims later sees the claim, the partner
+//! or the link of the other. A claim holds for a part of the settling time only, so a run that was paused sends nothing that
+//! another one has meanwhile taken for lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
 use super::apply::{self, Settled, Verdict};
-use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
+use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
+use super::effect::Effect;
 use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_key, only_one_claims};
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
 use super::reconcile::reconcile;
+use super::report::RecordError;
+use super::unclear::{keep_open, refresh};
 use crate::crm::Contact;
-use crate::ledger::{Base, Intent, IntentState, KeyKind, Link, LinkState, LinkStatus, Quarantined, Severity};
+use crate::ledger::{
+    Base, Intent, IntentState, KeyKind, LINKS, Link, LinkState, LinkStatus, OUTBOX, Quarantined, Severity,
+};
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
 use crate::metakocka::partner::add_body;
-use crate::model::{Field, Fields, MkId};
-use crate::ports::{Category, Level, Write};
+use crate::model::{CrmId, Field, Fields, MkId};
+use crate::ports::{Category, Change, Level, Write};
+
+/// So often claims may run out in one run before their records are left to the next one.
+const MOST_EXPIRED: usize = 10;
 
 /// Creates or finds the partners of these contacts.
 ///
@@ -41,6 +54,7 @@ pub async fn create(run: &Run<'_>, contacts: Vec<Contact>) -> Result<(), Stop> {
 /// anything sent whose key belongs to a write without a known outcome.
 pub(super) async fn windows(run: &Run<'_>, mut queue: Vec<Candidate>) -> Result<(), Stop> {
     let total = queue.len() as u64;
+    let mut expired = 0;
     while !queue.is_empty() {
         let blocked: BTreeSet<(KeyKind, String)> = run
             .pending
@@ -62,59 +76,78 @@ pub(super) async fn windows(run: &Run<'_>, mut queue: Vec<Candidate>) -> Result<
             }
         }
         postpone(run, postponed).await?;
+        let unsent = create_window(run, window).await?;
+        expired += usize::from(!unsent.is_empty());
+        if expired > MOST_EXPIRED {
+            postpone(run, unsent).await?;
+        } else {
+            rest.extend(unsent);
+        }
         queue = rest;
-        create_window(run, window).await?;
         run.gate.flush(run.powers).await?;
         run.powers.log.progress("contacts to partners: creates", total - queue.len() as u64, Some(total));
     }
     Ok(())
 }
 
-/// Puts creates on record that have to wait for another one of the same key.
+/// Puts creates on record as decided and certainly not sent.
 async fn postpone(run: &Run<'_>, candidates: Vec<Candidate>) -> Result<(), Stop> {
     if run.gate.is_dry() {
         return Ok(());
     }
-    let mut writes = Vec::new();
-    for mut candidate in candidates {
-        if candidate.intent.revision.is_none() {
-            candidate.intent.state = IntentState::Planned;
-            let mut write = candidate.intent.write();
-            write.expect = crate::ports::Expect::Any;
-            writes.push(write);
-            candidate.intent.revision = Some(0);
-        }
-        run.pending.borrow_mut().retain(|intent| intent.contact != candidate.contact.id);
-        run.pending.borrow_mut().push(candidate.intent);
-    }
-    run.put(writes).await?;
-    Ok(())
+    let open = candidates.into_iter().map(|candidate| {
+        let mut intent = candidate.intent;
+        let write = if intent.state == IntentState::Planned && intent.revision.is_some() {
+            None
+        } else {
+            intent.state = IntentState::Planned;
+            Some(intent.write())
+        };
+        (intent, write)
+    });
+    keep_open(run, open.collect()).await
 }
 
-async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop> {
+/// One window of creates. Answers the candidates whose claim ran out before they were sent.
+async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<Vec<Candidate>, Stop> {
+    let others = run.foreign_commits();
+    let (absent, mut adopted) = look_and_link(run, window).await?;
+    let mut claimed = claim(run, absent).await?;
+    if run.foreign_commits() != others {
+        let (confirmed, more) = confirm(run, claimed).await?;
+        claimed = confirmed;
+        adopted.extend(more);
+    }
+    let unsent = send(run, claimed).await?;
+    reconcile(run, adopted).await?;
+    Ok(unsent)
+}
+
+/// Looks a window up: what exists is linked or goes to a person. Answers the candidates to create, and the contacts that
+/// were linked and whose fields still have to travel.
+async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Candidate>, Vec<CrmId>), Stop> {
     let looks = look_up(run, &window).await?;
     let looks = only_one_claims(run, &window, looks).await?;
     if run.gate.is_dry() {
         run.report().calls_least += window.len() as u64;
     }
-    let mut to_send = Vec::new();
-    let mut adopted = Vec::new();
+    let mut absent = Vec::new();
     let mut groups = Vec::new();
+    let mut followed = Vec::new();
     let mut later = Vec::new();
     let mut trouble = 0;
     let mut stop = None;
-    for (record, (mut candidate, look)) in window.into_iter().zip(looks).enumerate() {
+    for (mut candidate, look) in window.into_iter().zip(looks) {
+        let inconclusive = matches!(look, Look::Inconclusive(_));
+        trouble = if inconclusive { trouble + 1 } else { 0 };
         match look {
             Look::Absent { before } => {
-                trouble = 0;
-                if !run.gate.admits(|| create_item(&candidate)) {
-                    continue;
+                if run.gate.admits(|| create_item(&candidate)) {
+                    candidate.intent.before = before;
+                    absent.push(candidate);
                 }
-                candidate.intent.before = before;
-                to_send.push(candidate);
             }
             Look::Free(read) => {
-                trouble = 0;
                 let item = || Item {
                     action: Action::Link,
                     metakocka_id: Some(read.partner.id.0.clone()),
@@ -122,15 +155,12 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
                     ..create_item(&candidate)
                 };
                 if run.gate.admits(item) {
-                    let (writes, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-                    groups.push(Group { record, writes });
-                    if pushes {
-                        adopted.push(candidate.contact.id.clone());
-                    }
+                    let (writes, effect, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
+                    groups.push(Group { record: groups.len(), writes, effect });
+                    followed.push((candidate.contact.id, pushes));
                 }
             }
             Look::Review { code, reason } => {
-                trouble = 0;
                 run.report().calls_least += u64::from(!run.gate.is_dry());
                 let item = || Item {
                     action: Action::Review,
@@ -138,11 +168,12 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
                     ..create_item(&candidate)
                 };
                 if run.gate.admits(item) {
-                    groups.push(Group { record, writes: review(run, &candidate, code, reason.clone()) });
+                    let (writes, effect) = review(run, &candidate, code, reason.clone());
+                    groups.push(Group { record: groups.len(), writes, effect });
+                    followed.push((candidate.contact.id, false));
                 }
             }
             Look::Inconclusive(error) => {
-                trouble += 1;
                 let ends = error.treatment() == Treatment::StopRun || trouble >= TROUBLE;
                 run.trouble(&candidate.contact.id, &error);
                 if ends {
@@ -152,14 +183,78 @@ async fn create_window(run: &Run<'_>, window: Vec<Candidate>) -> Result<(), Stop
             }
         }
     }
-    run.store(groups).await?;
+    let stored = run.store(groups).await?;
+    let mut adopted = Vec::new();
+    for (record, (id, pushes)) in followed.into_iter().enumerate() {
+        if stored.is_lost(record) {
+            run.taken(&id);
+        } else if pushes {
+            adopted.push(id);
+        }
+    }
     if let Some(stop) = stop {
         // What was not on record before need not be now: the watermark stays where it is, so the next run meets them again.
+        // What was claimed is on record, and certainly not sent.
+        let claimed = absent.into_iter().chain(later).filter(|candidate| candidate.intent.revision.is_some());
+        postpone(run, claimed.collect()).await?;
         return Err(stop);
     }
     postpone(run, later).await?;
-    send(run, to_send).await?;
-    reconcile(run, adopted).await
+    Ok((absent, adopted))
+}
+
+/// Claims candidates for this run: each intent is on record, provided that nobody else has one and that there is no link.
+async fn claim(run: &Run<'_>, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Stop> {
+    let mut groups = Vec::new();
+    for (record, candidate) in candidates.iter_mut().enumerate() {
+        let intent = &mut candidate.intent;
+        intent.state = IntentState::Open;
+        intent.since = run.now();
+        // It counts as sent from here on, because nobody can tell after a crash.
+        intent.attempts += 1;
+        intent.misses = 0;
+        groups.push(Group::silent(record, vec![Link::none(&candidate.contact.id), intent.write()]));
+    }
+    let stored = run.store(groups).await?;
+    let mut claimed = Vec::new();
+    for (record, mut candidate) in candidates.into_iter().enumerate() {
+        if stored.is_lost(record) {
+            run.taken(&candidate.contact.id);
+        } else {
+            candidate.intent.revision = stored.revision(record, 1);
+            claimed.push(candidate);
+        }
+    }
+    Ok(claimed)
+}
+
+/// Looks claims up once more, others having written since the first look. Of two claims with one key the older is carried
+/// out; the younger waits.
+async fn confirm(run: &Run<'_>, claimed: Vec<Candidate>) -> Result<(Vec<Candidate>, Vec<CrmId>), Stop> {
+    if claimed.is_empty() {
+        return Ok((claimed, Vec::new()));
+    }
+    refresh(run).await?;
+    let ours: BTreeSet<&CrmId> = claimed.iter().map(|candidate| &candidate.contact.id).collect();
+    run.pending.borrow_mut().retain(|intent| !ours.contains(&intent.contact));
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for mut candidate in claimed {
+        let intent = &candidate.intent;
+        let older = run.pending.borrow().iter().any(|other| {
+            (other.key_kind, &other.key) == (intent.key_kind, &intent.key)
+                && (other.state == IntentState::Unknown
+                    || other.state == IntentState::Open && other.revision < intent.revision)
+        });
+        // Not sent so far.
+        candidate.intent.attempts = candidate.intent.attempts.saturating_sub(1);
+        if older { second.push(candidate) } else { first.push(candidate) }
+    }
+    postpone(run, second).await?;
+    let (mut absent, adopted) = look_and_link(run, first).await?;
+    for candidate in &mut absent {
+        candidate.intent.attempts += 1;
+    }
+    Ok((absent, adopted))
 }
 
 fn create_item(candidate: &Candidate) -> Item {
@@ -182,7 +277,12 @@ fn create_item(candidate: &Candidate) -> Item {
 }
 
 /// Links a contact with the partner that was found for it. Says whether fields still have to travel.
-pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> (Vec<Write>, bool) {
+pub(super) fn adopt(
+    run: &Run<'_>,
+    contact: &Contact,
+    intent: &Intent,
+    read: &Read,
+) -> (Vec<Write>, Effect, bool) {
     let base = Base::default();
     let crm = contact.fields(None);
     let merged = merge(
@@ -195,27 +295,31 @@ pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Re
         },
         Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },
     );
-    {
-        let mut report = run.report();
-        report.crm_updated += u64::from(!merged.to_crm.is_empty());
-        if intent.attempts > 0 {
-            // Our own create, whose answer was lost. What an earlier run has sent takes one look now.
-            report.metakocka_created += 1;
-            report.calls_least += if intent.since > run.began { 3 } else { 1 };
-        } else {
-            report.calls_least += 1;
-            report.linked += 1;
-        }
+    let mut effect = Effect { conflicts: merged.contested, ..Effect::crm_updated(!merged.to_crm.is_empty()) };
+    if intent.attempts > 0 {
+        // Our own create, whose answer was lost. What an earlier run has sent takes one look now.
+        effect.metakocka_created = 1;
+        effect.calls_least = if intent.since > run.began { 3 } else { 1 };
+    } else {
+        effect.linked = 1;
+        effect.calls_least = 1;
     }
     run.settled(&contact.id);
     let (mut writes, pushes) = apply::adopted(run, contact, &read.partner, &merged);
     writes.push(intent.done());
-    (writes, pushes)
+    (writes, effect, pushes)
 }
 
-pub(super) fn review(run: &Run<'_>, candidate: &Candidate, code: &'static str, reason: String) -> Vec<Write> {
+pub(super) fn review(
+    run: &Run<'_>,
+    candidate: &Candidate,
+    code: &'static str,
+    reason: String,
+) -> (Vec<Write>, Effect) {
+    let mut effect = Effect::default();
     let severity = Severity::NeedsReview;
-    vec![candidate.intent.done(), give_up(run, &candidate.contact, &candidate.fields, severity, code, reason)]
+    let given_up = give_up(run, &candidate.contact, &candidate.fields, severity, code, reason, &mut effect);
+    (vec![candidate.intent.done(), given_up], effect)
 }
 
 pub(super) fn give_up(
@@ -225,20 +329,19 @@ pub(super) fn give_up(
     severity: Severity,
     code: &str,
     reason: String,
+    effect: &mut Effect,
 ) -> Write {
-    apply::quarantine(
-        run,
-        Verdict {
-            side: Side::Crm,
-            crm_id: Some(&contact.id),
-            metakocka_id: None,
-            reason,
-            code,
-            severity,
-            record_hash: fingerprint(fields),
-            attempts: 0,
-        },
-    )
+    let verdict = Verdict {
+        side: Side::Crm,
+        crm_id: Some(&contact.id),
+        metakocka_id: None,
+        reason,
+        code,
+        severity,
+        record_hash: fingerprint(fields),
+        attempts: 0,
+    };
+    apply::quarantine(run, verdict, effect)
 }
 
 /// How a send ended.
@@ -246,63 +349,21 @@ enum Sent {
     Created(MkId),
     Refused(String),
     Unknown(String),
-    /// It never left.
-    Withheld(CallError),
-    /// Not even tried, the connection being broken.
-    Kept,
+    /// It never left: an error of the connection, or not even tried, the connection being broken or the claim too old.
+    Withheld(Option<CallError>),
 }
 
-/// Puts the intents on record, sends each once, reads back, stores the outcomes.
-async fn send(run: &Run<'_>, mut window: Vec<Candidate>) -> Result<(), Stop> {
+/// Sends each claim once, reads back, stores the outcomes. Answers the candidates whose claim ran out before.
+async fn send(run: &Run<'_>, window: Vec<Candidate>) -> Result<Vec<Candidate>, Stop> {
     if window.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    for candidate in &mut window {
-        candidate.intent.state = IntentState::Open;
-        candidate.intent.since = run.now();
-        candidate.intent.attempts += 1;
-        candidate.intent.misses = 0;
-    }
-    run.put(window.iter().map(|candidate| unconditional(candidate.intent.write())).collect()).await?;
-
-    let broken = std::cell::Cell::new(false);
-    let broken = &broken;
-    let sends: Vec<Sent> = stream::iter(&window)
-        .map(|candidate| async move {
-            if broken.get() {
-                return Sent::Kept;
-            }
-            match run.client.add_partner(&add_body(&candidate.fields)).await {
-                Ok(id) => Sent::Created(id),
-                Err(WriteOutcome::Refused(refusal)) => Sent::Refused(refusal.to_string()),
-                Err(WriteOutcome::NotSent(error)) => {
-                    broken.set(true);
-                    Sent::Withheld(error)
-                }
-                Err(WriteOutcome::Unknown(reason)) => Sent::Unknown(reason),
-                Err(WriteOutcome::Done(_)) => Sent::Unknown("the answer holds no mk_id".to_owned()),
-            }
-        })
-        .buffered(IN_FLIGHT)
-        .collect()
-        .await;
-
-    // Reading back: a created one by its id; an unclear or refused one by its key.
+    let sends = send_each(run, &window).await;
+    let reads = read_back(run, &window, &sends).await;
     let mut stop: Option<Stop> = None;
-    let reads: Vec<Option<Result<Vec<Read>, CallError>>> = stream::iter(window.iter().zip(&sends))
-        .map(|(candidate, sent)| async move {
-            let key = match sent {
-                Sent::Created(id) => PartnerKey::Id(id.clone()),
-                Sent::Unknown(_) | Sent::Refused(_) => lookup_key(&candidate.intent, &candidate.fields),
-                Sent::Withheld(_) | Sent::Kept => return None,
-            };
-            Some(run.client.partners(&key).await)
-        })
-        .buffered(IN_FLIGHT)
-        .collect()
-        .await;
-    let mut settled = Vec::new();
-    for ((candidate, sent), read) in window.into_iter().zip(sends).zip(reads) {
+    let mut sent = Vec::new();
+    let mut unsent = Vec::new();
+    for ((candidate, outcome), read) in window.into_iter().zip(sends).zip(reads) {
         let found = match read {
             Some(Ok(found)) => found,
             Some(Err(error)) => {
@@ -313,104 +374,234 @@ async fn send(run: &Run<'_>, mut window: Vec<Candidate>) -> Result<(), Stop> {
             }
             None => Vec::new(),
         };
-        if let Sent::Withheld(error) = &sent {
-            stop = stop.or(Some(Stop::Call(error.clone())));
+        match outcome {
+            Sent::Withheld(error) => {
+                stop = stop.or(error.map(Stop::Call));
+                unsent.push(unclaimed(candidate));
+            }
+            outcome => sent.push((candidate, outcome, found)),
         }
-        settled.push((candidate, sent, found));
     }
-    store_outcomes(run, settled).await?;
-    stop.map_or(Ok(()), Err)
+    let adopted = store_outcomes(run, sent).await?;
+    if let Some(stop) = stop {
+        postpone(run, unsent).await?;
+        return Err(stop);
+    }
+    reconcile(run, adopted).await?;
+    Ok(unsent)
 }
 
-pub(super) fn unconditional(mut write: Write) -> Write {
-    write.expect = crate::ports::Expect::Any;
-    write
+/// A claim that was not used. Its intent stays on record as it is until it is written again.
+fn unclaimed(mut candidate: Candidate) -> Candidate {
+    candidate.intent.attempts = candidate.intent.attempts.saturating_sub(1);
+    candidate
 }
 
-async fn store_outcomes(run: &Run<'_>, settled: Vec<(Candidate, Sent, Vec<Read>)>) -> Result<(), Stop> {
+async fn send_each(run: &Run<'_>, window: &[Candidate]) -> Vec<Sent> {
+    let broken = std::cell::Cell::new(false);
+    let broken = &broken;
+    stream::iter(window)
+        .map(|candidate| async move {
+            let age = run.now().0.saturating_sub(candidate.intent.since.0);
+            if broken.get() || age > run.settings.claim_holds() {
+                return Sent::Withheld(None);
+            }
+            match run.client.add_partner(&add_body(&candidate.fields)).await {
+                Ok(id) => Sent::Created(id),
+                Err(WriteOutcome::Refused(refusal)) => Sent::Refused(refusal.to_string()),
+                Err(WriteOutcome::NotSent(error)) => {
+                    broken.set(true);
+                    Sent::Withheld(Some(error))
+                }
+                Err(WriteOutcome::Unknown(reason)) => Sent::Unknown(reason),
+                Err(WriteOutcome::Done(_)) => Sent::Unknown("the answer holds no mk_id".to_owned()),
+            }
+        })
+        .buffered(IN_FLIGHT)
+        .collect()
+        .await
+}
+
+/// A created one is read by its id; an in-doubt or refused one is looked for by its key.
+async fn read_back(
+    run: &Run<'_>,
+    window: &[Candidate],
+    sends: &[Sent],
+) -> Vec<Option<Result<Vec<Read>, CallError>>> {
+    stream::iter(window.iter().zip(sends))
+        .map(|(candidate, sent)| async move {
+            let key = match sent {
+                Sent::Created(id) => PartnerKey::Id(id.clone()),
+                Sent::Unknown(_) | Sent::Refused(_) => lookup_key(&candidate.intent, &candidate.fields),
+                Sent::Withheld(_) => return None,
+            };
+            Some(run.client.partners(&key).await)
+        })
+        .buffered(IN_FLIGHT)
+        .collect()
+        .await
+}
+
+/// What a send has led to.
+enum Outcome {
+    /// Over, once the writes are stored.
+    Over(Vec<Write>, Effect, bool),
+    /// In doubt.
+    Open(Intent),
+}
+
+/// Stores how sends ended. Answers the contacts that were linked and whose fields still have to travel.
+async fn store_outcomes(run: &Run<'_>, sent: Vec<(Candidate, Sent, Vec<Read>)>) -> Result<Vec<CrmId>, Stop> {
     let ids: BTreeSet<String> =
-        settled.iter().flat_map(|(_, _, found)| found.iter().map(|read| read.partner.id.0.clone())).collect();
+        sent.iter().flat_map(|(_, _, found)| found.iter().map(|read| read.partner.id.0.clone())).collect();
     let linked = linked(run, ids).await?;
     let mut groups = Vec::new();
-    let mut still_open = Vec::new();
-    let mut adopted = Vec::new();
-    for (record, (candidate, sent, found)) in settled.into_iter().enumerate() {
+    let mut followed = Vec::new();
+    let mut open = Vec::new();
+    for (candidate, outcome, found) in sent {
         run.pending.borrow_mut().retain(|intent| intent.contact != candidate.contact.id);
-        let writes = match sent {
+        let made = match &outcome {
             Sent::Created(id) => {
-                let read = found.into_iter().find(|read| read.partner.id == id);
-                created(run, &candidate, id, read.as_ref())
+                Some((id.clone(), found.iter().find(|read| read.partner.id == *id).cloned()))
             }
-            Sent::Refused(reason) => {
-                // A refusal proves nothing was stored, and the look-up that followed is the second opinion.
-                let hits: Vec<Read> =
-                    found.into_iter().filter(|read| is_hit(&candidate.intent, read)).collect();
-                match judge(&candidate, Ok((hits, Vec::new())), &linked) {
-                    Look::Free(read) => {
-                        let (writes, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-                        adopted.extend(pushes.then(|| candidate.contact.id.clone()));
-                        writes
-                    }
-                    _ => vec![
-                        candidate.intent.done(),
-                        give_up(
-                            run,
-                            &candidate.contact,
-                            &candidate.fields,
-                            Severity::Quarantined,
-                            "refused",
-                            reason,
-                        ),
-                    ],
-                }
+            _ => None,
+        };
+        match judge_send(run, &candidate, outcome, found, &linked) {
+            Outcome::Over(writes, effect, pushes) => {
+                groups.push(Group { record: groups.len(), writes, effect });
+                followed.push((candidate, made, pushes));
             }
-            Sent::Unknown(reason) => {
-                run.powers.log.log(
-                    Level::Info,
-                    Category::Api,
-                    "the outcome of a create is not known: it is looked for before anything is sent again",
-                    &[("crm_id", &candidate.contact.id.0), ("error", &reason)],
-                );
-                let hits: Vec<Read> =
-                    found.into_iter().filter(|read| is_hit(&candidate.intent, read)).collect();
-                match judge(&candidate, Ok((hits, Vec::new())), &linked) {
-                    Look::Free(read) => {
-                        let (writes, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-                        adopted.extend(pushes.then(|| candidate.contact.id.clone()));
-                        writes
-                    }
-                    Look::Review { code, reason } => review(run, &candidate, code, reason),
-                    Look::Absent { .. } | Look::Inconclusive(_) => {
-                        let mut intent = candidate.intent;
-                        intent.state = IntentState::Unknown;
-                        intent.since = run.now();
-                        intent.until = intent.since.plus(run.settings.settle());
-                        let write = unconditional(intent.write());
-                        intent.revision = Some(0);
-                        still_open.push(intent);
-                        vec![write]
-                    }
-                }
+            Outcome::Open(intent) => {
+                let write = intent.write();
+                open.push((intent, Some(write)));
             }
-            Sent::Withheld(_) | Sent::Kept => {
-                let mut intent = candidate.intent;
-                intent.state = IntentState::Planned;
-                intent.attempts = intent.attempts.saturating_sub(1);
-                let write = unconditional(intent.write());
-                intent.revision = Some(0);
-                still_open.push(intent);
-                vec![write]
+        }
+    }
+    let stored = run.store(groups).await?;
+    let mut adopted = Vec::new();
+    for (record, (candidate, made, pushes)) in followed.into_iter().enumerate() {
+        match made {
+            _ if !stored.is_lost(record) => adopted.extend(pushes.then_some(candidate.contact.id)),
+            Some((id, read)) => overtaken(run, candidate, id, read).await?,
+            None => run.taken(&candidate.contact.id),
+        }
+    }
+    keep_open(run, open).await?;
+    Ok(adopted)
+}
+
+fn judge_send(
+    run: &Run<'_>,
+    candidate: &Candidate,
+    sent: Sent,
+    found: Vec<Read>,
+    linked: &BTreeMap<MkId, Link>,
+) -> Outcome {
+    let reason = match sent {
+        Sent::Created(id) => {
+            let read = found.into_iter().find(|read| read.partner.id == id);
+            let (writes, effect) = created(run, candidate, id, read.as_ref());
+            return Outcome::Over(writes, effect, false);
+        }
+        Sent::Withheld(_) => return Outcome::Open(candidate.intent.clone()),
+        Sent::Refused(ref reason) | Sent::Unknown(ref reason) => reason.clone(),
+    };
+    // A refusal proves that nothing was stored, and the look-up that followed is the second opinion.
+    let refused = matches!(sent, Sent::Refused(_));
+    if !refused {
+        run.powers.log.log(
+            Level::Info,
+            Category::Api,
+            "the outcome of a create is not known: it is looked for before anything is sent again",
+            &[("crm_id", &candidate.contact.id.0), ("error", &reason)],
+        );
+    }
+    let hits: Vec<Read> = found.into_iter().filter(|read| is_hit(&candidate.intent, read)).collect();
+    match judge(candidate, Ok((hits, Vec::new())), linked) {
+        Look::Free(read) => {
+            let (writes, effect, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
+            Outcome::Over(writes, effect, pushes)
+        }
+        _ if refused => {
+            let mut effect = Effect::default();
+            let severity = Severity::Quarantined;
+            let given_up =
+                give_up(run, &candidate.contact, &candidate.fields, severity, "refused", reason, &mut effect);
+            Outcome::Over(vec![candidate.intent.done(), given_up], effect, false)
+        }
+        Look::Review { code, reason } => {
+            let (writes, effect) = review(run, candidate, code, reason);
+            Outcome::Over(writes, effect, false)
+        }
+        Look::Absent { .. } | Look::Inconclusive(_) => {
+            let mut intent = candidate.intent.clone();
+            intent.state = IntentState::Unknown;
+            intent.since = run.now();
+            intent.until = intent.since.plus(run.settings.settle());
+            Outcome::Open(intent)
+        }
+    }
+}
+
+/// Our create was carried out, but another run has written the intent or the link meanwhile. What we know is certain: the
+/// link is stored unless the other run has found the same partner; anything else is for a person.
+async fn overtaken(
+    run: &Run<'_>,
+    mut candidate: Candidate,
+    id: MkId,
+    read: Option<Read>,
+) -> Result<(), Stop> {
+    for _ in 0..RACES {
+        let contact = vec![candidate.contact.id.0.clone()];
+        let own = Link::read_all(&run.powers.storage.get_many(LINKS, contact.clone()).await?)?.pop();
+        let holder = linked(run, BTreeSet::from([id.0.clone()])).await?.remove(&id);
+        let intent =
+            run.powers.storage.get_many(OUTBOX, contact).await?.first().map(Intent::read).transpose()?;
+        candidate.intent.revision = intent.and_then(|intent| intent.revision);
+        let (writes, effect) = match (own, holder) {
+            (Some(own), _) if own.partner == id => {
+                run.taken(&candidate.contact.id);
+                return Ok(());
+            }
+            (None, None) => created(run, &candidate, id.clone(), read.as_ref()),
+            (own, holder) => {
+                let reason = match (own, holder) {
+                    (Some(own), _) => format!(
+                        "two runs have worked on this contact at the same time: it is linked with partner {}, and partner \
+                         {id} was made for it too: remove or merge one of them in Metakocka",
+                        own.partner
+                    ),
+                    (None, holder) => format!(
+                        "the partner made for this contact ({id}) was linked with contact {} meanwhile: merge the two \
+                         contacts",
+                        holder.map(|link| link.contact.0).unwrap_or_default()
+                    ),
+                };
+                let (mut writes, mut effect) = review(run, &candidate, "overtaken", reason.clone());
+                // Somebody has to look, so the run has not succeeded.
+                effect.failure = Some(RecordError {
+                    id: candidate.contact.id.0.clone(),
+                    error: reason,
+                    code: "overtaken".to_owned(),
+                });
+                writes.retain(|write| write.change != Change::Check);
+                (writes, effect)
             }
         };
-        groups.push(Group { record, writes });
+        if !run.store(vec![Group { record: 0, writes, effect }]).await?.is_lost(0) {
+            return Ok(());
+        }
     }
-    run.store(groups).await?;
-    run.pending.borrow_mut().extend(still_open);
-    reconcile(run, adopted).await
+    run.report().fail(
+        &candidate.contact.id.0,
+        format!("partner {id} was made for this contact, which kept changing meanwhile: run again"),
+        "busy",
+    );
+    Ok(())
 }
 
 /// A create that was answered: link and base, as Metakocka really stored it.
-fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) -> Vec<Write> {
+fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) -> (Vec<Write>, Effect) {
     let mut link = Link {
         contact: candidate.contact.id.clone(),
         revision: None,
@@ -425,11 +616,6 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
     for field in Field::ALL {
         let crm = candidate.fields.get(field);
         link.base.agree(field, crm, read.map_or(crm, |read| read.partner.fields.get(field)));
-    }
-    {
-        let mut report = run.report();
-        report.metakocka_created += 1;
-        report.calls_least += 3;
     }
     run.settled(&candidate.contact.id);
     let settled = Settled {
@@ -446,5 +632,5 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
     if run.has_quarantine.get() {
         writes.push(Quarantined::release(Quarantined::crm_entry(&candidate.contact.id)));
     }
-    writes
+    (writes, Effect { metakocka_created: 1, calls_least: 3, ..Effect::default() })
 }

@@ -4,9 +4,10 @@ use std::cell::Cell;
 
 use serde::Deserialize;
 
-use crate::ledger::{LINKS, LinkState, SEEN};
+use super::context::Stop;
+use crate::ledger::{LINKS, LinkState, SEEN, body};
 use crate::model::{MkId, RawHash};
-use crate::ports::{Powers, StorageError};
+use crate::ports::Powers;
 
 const PAGE: u32 = 10_000;
 
@@ -51,8 +52,8 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// When storage fails.
-    pub async fn load(powers: Powers<'_>) -> Result<Self, StorageError> {
+    /// When storage fails, or a row cannot be read: not knowing a link would double its contact.
+    pub async fn load(powers: Powers<'_>) -> Result<Self, Stop> {
         let mut index = Self::default();
         let expected = powers.storage.count(LINKS).await?;
         // Exactly as large as needed: growing by doubling would hold the old and the new list at once.
@@ -62,7 +63,7 @@ impl Index {
             let page =
                 powers.storage.scan(LINKS, after, &["metakocka_id", "raw_hash", "state"], PAGE).await?;
             for entry in &page {
-                let Ok(row) = serde_json::from_slice::<LinkRow<'_>>(&entry.body) else { continue };
+                let row: LinkRow<'_> = body(LINKS, entry)?;
                 let item = known(row.metakocka_id, row.raw_hash);
                 match row.state {
                     None | Some(LinkState::Live) => index.links.push(item),
@@ -80,7 +81,7 @@ impl Index {
         loop {
             let page = powers.storage.scan(SEEN, after, &["raw_hash"], PAGE).await?;
             for entry in &page {
-                let Ok(row) = serde_json::from_slice::<SeenRow<'_>>(&entry.body) else { continue };
+                let row: SeenRow<'_> = body(SEEN, entry)?;
                 index.others.push(known(&entry.id, row.raw_hash));
             }
             match page.last() {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::Run;
+use super::context::{Run, Stop};
+use super::unreadable::{Contacts, UnreadableContact, give_up};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{KeyKind, LINKS, name_key};
+use crate::ledger::{KeyKind, LINKS, OUTBOX, name_key};
 use crate::metakocka::partner::Partner;
 use crate::model::{CrmId, Field, email_key, tax_key};
-use crate::ports::{Entry, StorageError};
+use crate::ports::Entry;
 
 /// More contacts than this under one key are not looked through.
 const CANDIDATES: u32 = 50;
@@ -21,6 +22,9 @@ pub enum Matched {
     One(Box<Contact>),
     /// More than one: a person has to say which.
     Several(Vec<CrmId>),
+    /// A contact that may be it cannot be looked at now: unreadable, or another run is creating its partner. The partner
+    /// waits for the next run.
+    Wait,
 }
 
 /// Matches partners with the contacts that have no link: by tax number, else by e-mail.
@@ -28,7 +32,7 @@ pub enum Matched {
 /// # Errors
 ///
 /// When storage fails.
-pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Matched>, StorageError> {
+pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Matched>, Stop> {
     if run.crm_was_empty.get() {
         return Ok(vec![Matched::None; partners.len()]);
     }
@@ -40,24 +44,20 @@ pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<
         candidates(run, partners, "email", |partner| partner.fields.get(Field::Email).and_then(email_key))
             .await?;
     let own = own_creates(run, partners).await?;
+    let busy = busy(run, [&by_tax, &by_email]).await?;
     let mut taken: BTreeSet<CrmId> = BTreeSet::new();
     let mut matches = Vec::with_capacity(partners.len());
     for position in 0..partners.len() {
-        let free = |found: &BTreeMap<usize, Vec<Contact>>| -> Vec<Contact> {
-            found
-                .get(&position)
-                .into_iter()
-                .flatten()
-                .filter(|contact| !taken.contains(&contact.id))
-                .cloned()
-                .collect()
+        let free = |found: &BTreeMap<usize, Claims>| -> Option<Claims> {
+            let mut claims = found.get(&position)?.clone();
+            claims.contacts.retain(|contact| !taken.contains(&contact.id));
+            (!claims.is_empty()).then_some(claims)
         };
-        let found = [&by_tax, &by_email, &own]
-            .into_iter()
-            .map(free)
-            .find(|found| !found.is_empty())
-            .unwrap_or_default();
-        matches.push(match found.as_slice() {
+        let found = [&by_tax, &by_email, &own].into_iter().find_map(free).unwrap_or_default();
+        let waits =
+            !found.unreadable.is_empty() || found.contacts.iter().any(|contact| busy.contains(&contact.id));
+        matches.push(match found.contacts.as_slice() {
+            _ if waits => Matched::Wait,
             [] => Matched::None,
             [contact] => {
                 taken.insert(contact.id.clone());
@@ -66,7 +66,50 @@ pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<
             several => Matched::Several(several.iter().map(|contact| contact.id.clone()).collect()),
         });
     }
+    let unreadable = [by_tax, by_email].into_iter().flatten().flat_map(|(_, claims)| claims.unreadable);
+    give_up(run, unreadable.collect()).await?;
     Ok(matches)
+}
+
+/// Candidates whose create another run has in hand: what it makes or finds is its business until it is done.
+async fn busy(run: &Run<'_>, found: [&BTreeMap<usize, Claims>; 2]) -> Result<BTreeSet<CrmId>, Stop> {
+    let ids: BTreeSet<String> = found
+        .into_iter()
+        .flat_map(BTreeMap::values)
+        .flat_map(|claims| &claims.contacts)
+        .map(|contact| contact.id.0.clone())
+        .collect();
+    let ours: BTreeSet<String> = run.pending.borrow().iter().map(|intent| intent.contact.0.clone()).collect();
+    let mut busy = BTreeSet::new();
+    let asked: Vec<String> = ids.difference(&ours).cloned().collect();
+    for page in asked.chunks(2_000) {
+        let entries = run.powers.storage.get_many(OUTBOX, page.to_vec()).await?;
+        busy.extend(entries.into_iter().map(|entry| CrmId(entry.id)));
+    }
+    Ok(busy)
+}
+
+/// Contacts without a link that have a key.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// Those that can be read.
+    pub contacts: Vec<Contact>,
+    /// Those that cannot.
+    pub unreadable: Vec<UnreadableContact>,
+}
+
+impl Claims {
+    fn is_empty(&self) -> bool {
+        self.contacts.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// The ids of all of them.
+    pub fn ids(&self) -> impl Iterator<Item = &CrmId> {
+        self.contacts
+            .iter()
+            .map(|contact| &contact.id)
+            .chain(self.unreadable.iter().map(|contact| &contact.id))
+    }
 }
 
 /// Contacts without a link that have these keys, by the number that comes with each key.
@@ -77,8 +120,8 @@ pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<
 pub async fn claimants(
     run: &Run<'_>,
     keys: Vec<(usize, KeyKind, String)>,
-) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
-    let mut claims: BTreeMap<usize, Vec<Contact>> = BTreeMap::new();
+) -> Result<BTreeMap<usize, Claims>, Stop> {
+    let mut claims: BTreeMap<usize, Claims> = BTreeMap::new();
     for (kind, index) in [(KeyKind::Tax, "tax_number"), (KeyKind::Email, "email")] {
         let keyed: Vec<(usize, String)> = keys
             .iter()
@@ -96,7 +139,7 @@ async fn candidates(
     partners: &[&Partner],
     index: &'static str,
     key_of: impl Fn(&Partner) -> Option<String>,
-) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+) -> Result<BTreeMap<usize, Claims>, Stop> {
     let keyed: Vec<(usize, String)> = partners
         .iter()
         .enumerate()
@@ -109,7 +152,7 @@ async fn with_keys(
     run: &Run<'_>,
     index: &'static str,
     keyed: Vec<(usize, String)>,
-) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+) -> Result<BTreeMap<usize, Claims>, Stop> {
     if keyed.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -122,10 +165,7 @@ async fn with_keys(
     unlinked(run, found).await
 }
 
-async fn unlinked(
-    run: &Run<'_>,
-    found: Vec<(usize, Entry)>,
-) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+async fn unlinked(run: &Run<'_>, found: Vec<(usize, Entry)>) -> Result<BTreeMap<usize, Claims>, Stop> {
     let ids: BTreeSet<String> = found.iter().map(|(_, entry)| entry.id.clone()).collect();
     let mut linked: BTreeSet<String> = BTreeSet::new();
     let ids: Vec<String> = ids.into_iter().collect();
@@ -134,23 +174,19 @@ async fn unlinked(
             run.powers.storage.get_many(LINKS, page.to_vec()).await?.into_iter().map(|entry| entry.id),
         );
     }
-    let mut free: BTreeMap<usize, Vec<Contact>> = BTreeMap::new();
-    for (position, entry) in found {
-        if !linked.contains(&entry.id)
-            && let Ok(Some(contact)) = Contact::read(&entry)
-        {
-            free.entry(position).or_default().push(contact);
-        }
+    let mut free: BTreeMap<usize, Claims> = BTreeMap::new();
+    for (position, entry) in found.into_iter().filter(|(_, entry)| !linked.contains(&entry.id)) {
+        let claims = free.entry(position).or_default();
+        let contacts = Contacts::of(&[entry]);
+        claims.contacts.extend(contacts.readable);
+        claims.unreadable.extend(contacts.unreadable);
     }
     Ok(free)
 }
 
-/// Partners that are our own unclear creates of contacts without a tax number or e-mail: same name and address, and not
+/// Partners that are our own in-doubt creates of contacts without a tax number or e-mail: same name and address, and not
 /// there before the send.
-async fn own_creates(
-    run: &Run<'_>,
-    partners: &[&Partner],
-) -> Result<BTreeMap<usize, Vec<Contact>>, StorageError> {
+async fn own_creates(run: &Run<'_>, partners: &[&Partner]) -> Result<BTreeMap<usize, Claims>, Stop> {
     let mut pairs: Vec<(usize, String)> = Vec::new();
     {
         let pending = run.pending.borrow();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Run, Stop};
-use super::link::claimants;
+use super::link::{Claims, claimants};
 use crate::crm::Contact;
 use crate::ledger::{Intent, KeyKind, LINKS, Link, name_key};
 use crate::metakocka::client::{PartnerKey, Read};
@@ -100,9 +100,9 @@ pub(super) async fn only_one_claims(
         let others: Vec<&str> = claims
             .get(&position)
             .into_iter()
-            .flatten()
-            .filter(|contact| contact.id != candidate.contact.id)
-            .map(|contact| contact.id.0.as_str())
+            .flat_map(Claims::ids)
+            .filter(|id| **id != candidate.contact.id)
+            .map(|id| id.0.as_str())
             .collect();
         if let (Look::Free(read), false) = (&*look, others.is_empty()) {
             *look = Look::Review {
@@ -125,11 +125,8 @@ pub(super) async fn linked(run: &Run<'_>, ids: BTreeSet<String>) -> Result<BTree
         return Ok(BTreeMap::new());
     }
     let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids.into_iter().collect(), 1).await?;
-    Ok(found
-        .iter()
-        .filter_map(|(_, entry)| Link::read(entry))
-        .map(|link| (link.partner.clone(), link))
-        .collect())
+    let links = Link::read_all(found.iter().map(|(_, entry)| entry))?;
+    Ok(links.into_iter().map(|link| (link.partner.clone(), link)).collect())
 }
 
 pub(super) fn judge(

@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod context;
 pub mod create;
+pub mod effect;
 pub mod index;
 pub mod link;
 mod look;
@@ -17,4 +18,5 @@ pub mod request;
 pub mod run;
 pub mod settings;
 pub mod unclear;
+pub mod unreadable;
 pub mod unsynced;

@@ -204,6 +204,7 @@ impl Gate {
             recorder.number.set(number + 1);
             let body = serde_json::json!({ "items": page }).to_string().into_bytes();
             let id = format!("{}/{number:010}", recorder.plan);
+            // Whatever is there: the plan's id was made for this run alone, so nobody else writes under it.
             let write = Write { collection: PLANS, id, expect: Expect::Any, change: Change::Put(body) };
             powers.storage.commit(vec![write]).await?;
         }

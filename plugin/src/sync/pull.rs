@@ -7,20 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{self, Settled, Verdict};
-use super::context::{Group, Run, Stop};
+use super::context::{Group, RACES, Run, Stop};
+use super::effect::Effect;
 use super::index::Index;
 use super::link::{Matched, match_contacts};
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
-use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{Base, LINKS, Link, LinkState, Quarantined, Seen, Severity};
+use super::unreadable::Contacts;
+use crate::crm::Contact;
+use crate::ledger::{Base, Intent, LINKS, Link, LinkState, Quarantined, Seen, Severity};
 use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, refused_connection, transport};
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, RefusalKind};
 use crate::metakocka::partner::{Partner, Problem};
 use crate::model::{CrmId, MkId, RawHash};
-use crate::ports::{Category, Level, Response};
+use crate::ports::{Category, Level, Response, Write};
 
 /// Bytes asked for at once: small enough to stay in the processor's cache from the host to the splitter.
 const PIECE: u32 = 256 * 1024;
@@ -28,8 +30,6 @@ const PIECE: u32 = 256 * 1024;
 const PAGE: usize = 1_000;
 /// Fewer missing partners than this never trip the brake.
 const BRAKE_LEAST: u64 = 5;
-/// How often a record that loses a race is looked at again.
-const RACES: usize = 5;
 
 /// What the survey found.
 struct Survey {
@@ -63,6 +63,8 @@ pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
             &[],
         );
     }
+    // What other runs were creating when the list was read is in the outbox now, or has its link.
+    super::unclear::refresh(run).await?;
     let missing = index.missing();
     if missing >= BRAKE_LEAST && missing * 10 > index.live() && !run.request.allow_mass_deactivation {
         return Err(Stop::MassDeactivation { missing, linked: index.live() });
@@ -192,14 +194,15 @@ pub async fn carry(run: &Run<'_>, mut page: Vec<Element>, index: &Index) -> Resu
     Ok(to_push)
 }
 
-/// What a group of writes will have done once it is stored.
-enum Effect {
-    Created,
-    Linked { updated: bool },
-    Updated,
-    Revived,
-    Nothing,
-    Noted,
+/// What to do about one element of a page.
+#[derive(Default)]
+struct Outcome {
+    writes: Vec<Write>,
+    effect: Effect,
+    /// The contact whose own edits travel to Metakocka afterwards.
+    pushes: Option<CrmId>,
+    /// The contact whose intent to create a partner is settled by this.
+    settles: Option<CrmId>,
 }
 
 async fn carry_once(
@@ -211,74 +214,53 @@ async fn carry_once(
 ) -> Result<Vec<Element>, Stop> {
     let links = known_links(run, &page, index, round).await?;
     let contact_ids: Vec<String> = links.values().map(|link| link.contact.0.clone()).collect();
-    let contacts = contacts(run, contact_ids.clone()).await?;
+    let contacts = Contacts::load(run.powers, contact_ids.clone()).await?;
+    let unreadable: BTreeSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+    let contacts = contacts.by_id(run).await?;
     let conflicts = conflicts_of(run, contact_ids).await?;
     let strangers: Vec<&Partner> =
         page.iter().flatten().filter(|partner| !links.contains_key(&partner.id)).collect();
     let mut matches = match_contacts(run, &strangers).await?.into_iter();
 
     let mut groups = Vec::new();
-    let mut effects: BTreeMap<usize, Effect> = BTreeMap::new();
-    let mut on_success: Vec<(usize, CrmId)> = Vec::new();
+    let mut followed = Vec::new();
     for (record, element) in page.iter().enumerate() {
-        let partner = match element {
-            Ok(partner) => partner,
-            Err((hash, problem)) => {
-                groups.push(Group { record, writes: unreadable(run, *hash, problem) });
-                effects.insert(record, Effect::Noted);
-                continue;
-            }
-        };
-        let (writes, effect) = match links.get(&partner.id) {
-            Some(link) => {
-                let known = conflicts.get(&link.contact).map(Vec::as_slice).unwrap_or_default();
-                match contacts.get(&link.contact) {
+        let outcome = match element {
+            Err((hash, problem)) => self::unreadable(run, *hash, problem),
+            Ok(partner) => match links.get(&partner.id) {
+                // Nobody can tell what the contact says: it is given up above, and the partner waits with it.
+                Some(link) if unreadable.contains(&link.contact) => Outcome::default(),
+                Some(link) => match contacts.get(&link.contact) {
                     Some(contact) if link.state != LinkState::CrmGone => {
-                        let outcome = linked(run, contact, link, partner, known);
-                        if outcome.pushes {
-                            to_push.push(contact.id.clone());
-                        }
-                        (outcome.writes, outcome.effect)
+                        let known = conflicts.get(&link.contact).map(Vec::as_slice).unwrap_or_default();
+                        linked(run, contact, link, partner, known)
                     }
-                    _ => (crm_gone(run, link, partner), Effect::Noted),
-                }
-            }
-            None => match matches.next().unwrap_or(Matched::None) {
-                Matched::None => create(run, partner, index.knows_strangers()),
-                Matched::One(contact) => {
-                    let outcome = adopt(run, &contact, partner);
-                    if outcome.pushes {
-                        on_success.push((record, contact.id.clone()));
-                    }
-                    (outcome.writes, outcome.effect)
-                }
-                Matched::Several(ids) => (several(run, partner, &ids), Effect::Noted),
+                    _ => crm_gone(run, link, partner),
+                },
+                None => match matches.next().unwrap_or(Matched::None) {
+                    Matched::None => create(run, partner, index.knows_strangers()),
+                    Matched::One(contact) => adopt(run, &contact, partner),
+                    Matched::Several(ids) => several(run, partner, &ids),
+                    Matched::Wait => Outcome::default(),
+                },
             },
         };
-        effects.insert(record, effect);
-        groups.push(Group { record, writes });
+        groups.push(Group { record, writes: outcome.writes, effect: outcome.effect });
+        followed.push((outcome.pushes, outcome.settles));
     }
-    let lost: BTreeSet<usize> = run.store(groups).await?.into_iter().collect();
-    to_push.extend(on_success.into_iter().filter(|(record, _)| !lost.contains(record)).map(|(_, id)| id));
-    {
-        let mut report = run.report();
-        for effect in effects.iter().filter(|(record, _)| !lost.contains(record)).map(|(_, effect)| effect) {
-            match effect {
-                Effect::Created => report.crm_created += 1,
-                Effect::Linked { updated } => {
-                    report.linked += 1;
-                    report.crm_updated += u64::from(*updated);
-                }
-                Effect::Updated | Effect::Revived => report.crm_updated += 1,
-                Effect::Nothing => report.unchanged += 1,
-                Effect::Noted => {}
+    let stored = run.store(groups).await?;
+    for (record, (pushes, settles)) in followed.into_iter().enumerate() {
+        if !stored.is_lost(record) {
+            to_push.extend(pushes);
+            if let Some(contact) = settles {
+                run.pending.borrow_mut().retain(|intent| intent.contact != contact);
             }
         }
     }
     Ok(page
         .into_iter()
         .enumerate()
-        .filter(|(record, _)| lost.contains(record))
+        .filter(|(record, _)| stored.is_lost(*record))
         .map(|(_, element)| element)
         .collect())
 }
@@ -296,34 +278,8 @@ async fn known_links(
     }
     let ids: Vec<String> = page.iter().flatten().map(|partner| partner.id.0.clone()).collect();
     let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids, 1).await?;
-    Ok(found
-        .iter()
-        .filter_map(|(_, entry)| Link::read(entry))
-        .map(|link| (link.partner.clone(), link))
-        .collect())
-}
-
-/// Contacts by id.
-///
-/// # Errors
-///
-/// When storage fails.
-pub async fn contacts(run: &Run<'_>, ids: Vec<String>) -> Result<BTreeMap<CrmId, Contact>, Stop> {
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let found = run.powers.storage.get_many(COLLECTION, ids).await?;
-    Ok(found
-        .iter()
-        .filter_map(|entry| Contact::read(entry).ok().flatten())
-        .map(|contact| (contact.id.clone(), contact))
-        .collect())
-}
-
-struct Outcome {
-    writes: Vec<crate::ports::Write>,
-    effect: Effect,
-    pushes: bool,
+    let links = Link::read_all(found.iter().map(|(_, entry)| entry))?;
+    Ok(links.into_iter().map(|link| (link.partner.clone(), link)).collect())
 }
 
 /// A linked partner whose bytes are new.
@@ -353,20 +309,16 @@ fn linked(
     );
     if !merged.to_metakocka.is_empty() || !merged.cleared.is_empty() {
         // The fresh read before the update decides again, for both sides at once.
-        return Outcome { writes: Vec::new(), effect: Effect::Noted, pushes: true };
+        return Outcome { pushes: Some(contact.id.clone()), ..Outcome::default() };
     }
     let revive = link.state == LinkState::ErpGone && !contact.active;
     let update = !merged.to_crm.is_empty() || revive;
     if update && !run.gate.admits(|| update_item(contact, &partner.id, &merged.to_crm, &[]))
         || run.gate.is_dry()
     {
-        return Outcome {
-            writes: Vec::new(),
-            effect: if update { Effect::Noted } else { Effect::Nothing },
-            pushes: false,
-        };
+        let effect = if update { Effect::default() } else { Effect::unchanged() };
+        return Outcome { effect, ..Outcome::default() };
     }
-    run.report().conflicts += merged.contested;
     let next = Link {
         code: partner.code.clone(),
         status: apply::status(&merged, false),
@@ -385,14 +337,9 @@ fn linked(
         known_conflicts: known,
         revive,
     };
-    let effect = if revive {
-        Effect::Revived
-    } else if update {
-        Effect::Updated
-    } else {
-        Effect::Nothing
-    };
-    Outcome { writes: apply::settled(run, settled, Some(link)), effect, pushes: false }
+    let mut effect = if update { Effect::crm_updated(true) } else { Effect::unchanged() };
+    effect.conflicts += merged.contested;
+    Outcome { writes: apply::settled(run, settled, Some(link)), effect, ..Outcome::default() }
 }
 
 /// Links a partner with the contact that was there before.
@@ -414,23 +361,29 @@ fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
         ..update_item(contact, &partner.id, &merged.to_crm, &merged.to_metakocka)
     };
     if !run.gate.admits(item) {
-        return Outcome { writes: Vec::new(), effect: Effect::Noted, pushes: false };
+        return Outcome::default();
     }
     let (mut writes, pushes) = apply::adopted(run, contact, partner, &merged);
-    if run.pending.borrow().iter().any(|intent| intent.contact == contact.id) {
-        let mut pending = run.pending.borrow_mut();
-        pending.retain(|intent| {
-            let found = intent.contact == contact.id;
-            if found {
-                writes.push(intent.done());
-            }
-            !found
-        });
+    let pending = run.pending.borrow();
+    let intent = pending.iter().find(|intent| intent.contact == contact.id);
+    writes.extend(intent.map(Intent::done));
+    // A create that was sent and is found now was made by us; anything else was there before.
+    let ours = intent.is_some_and(|intent| intent.attempts > 0);
+    let effect = Effect {
+        metakocka_created: u64::from(ours),
+        linked: u64::from(!ours),
+        conflicts: merged.contested,
+        ..Effect::crm_updated(!merged.to_crm.is_empty())
+    };
+    Outcome {
+        writes,
+        effect,
+        pushes: pushes.then(|| contact.id.clone()),
+        settles: intent.map(|_| contact.id.clone()),
     }
-    Outcome { writes, effect: Effect::Linked { updated: !merged.to_crm.is_empty() }, pushes }
 }
 
-fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> (Vec<crate::ports::Write>, Effect) {
+fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> Outcome {
     let item = || Item {
         action: Action::CreateContact,
         crm_id: None,
@@ -448,17 +401,17 @@ fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> (Vec<crate::po
         reason: None,
     };
     if !run.gate.admits(item) {
-        return (Vec::new(), Effect::Noted);
+        return Outcome::default();
     }
     let mut writes = apply::create_contact(run, partner, may_be_seen);
     if run.has_quarantine.get() {
         writes.push(Quarantined::release(Quarantined::metakocka_entry(&partner.id)));
     }
-    (writes, Effect::Created)
+    Outcome { writes, effect: Effect::crm_created(), ..Outcome::default() }
 }
 
 /// More than one contact could be this partner.
-fn several(run: &Run<'_>, partner: &Partner, ids: &[CrmId]) -> Vec<crate::ports::Write> {
+fn several(run: &Run<'_>, partner: &Partner, ids: &[CrmId]) -> Outcome {
     let named = ids.iter().map(|id| id.0.as_str()).take(5).collect::<Vec<_>>().join(", ");
     let reason = format!(
         "several contacts without a link share this partner's tax number or e-mail ({named}): make the right one differ or \
@@ -472,9 +425,10 @@ fn several(run: &Run<'_>, partner: &Partner, ids: &[CrmId]) -> Vec<crate::ports:
         reason: Some(reason.clone()),
     };
     if !run.gate.admits(item) {
-        return Vec::new();
+        return Outcome::default();
     }
-    vec![
+    let mut effect = Effect::default();
+    let writes = vec![
         Seen::of(partner, "ambiguous-match").write(&partner.id),
         apply::quarantine(
             run,
@@ -488,12 +442,14 @@ fn several(run: &Run<'_>, partner: &Partner, ids: &[CrmId]) -> Vec<crate::ports:
                 record_hash: partner.raw_hash.to_string(),
                 attempts: 0,
             },
+            &mut effect,
         ),
-    ]
+    ];
+    Outcome { writes, effect, ..Outcome::default() }
 }
 
 /// An element that is no partner.
-fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Vec<crate::ports::Write> {
+fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Outcome {
     let id = MkId(format!("unreadable-{hash}"));
     let item = || Item {
         action: Action::Quarantine,
@@ -503,9 +459,10 @@ fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Vec<crate::por
         reason: Some(problem.to_string()),
     };
     if !run.gate.admits(item) {
-        return Vec::new();
+        return Outcome::default();
     }
-    vec![
+    let mut effect = Effect::default();
+    let writes = vec![
         Seen::unreadable(hash).write(&id),
         apply::quarantine(
             run,
@@ -519,17 +476,19 @@ fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Vec<crate::por
                 record_hash: hash.to_string(),
                 attempts: 0,
             },
+            &mut effect,
         ),
-    ]
+    ];
+    Outcome { writes, effect, ..Outcome::default() }
 }
 
 /// The contact of this partner was deleted in the CRM: that stays so, and the partner is left alone.
-fn crm_gone(run: &Run<'_>, link: &Link, partner: &Partner) -> Vec<crate::ports::Write> {
+fn crm_gone(run: &Run<'_>, link: &Link, partner: &Partner) -> Outcome {
     if run.gate.is_dry() || (link.state == LinkState::CrmGone && link.raw_hash == Some(partner.raw_hash)) {
-        return Vec::new();
+        return Outcome::default();
     }
     let next = Link { state: LinkState::CrmGone, raw_hash: Some(partner.raw_hash), ..link.clone() };
-    vec![next.write(&run.began_text)]
+    Outcome { writes: vec![next.write(&run.began_text)], ..Outcome::default() }
 }
 
 /// An update as a plan shows it.
@@ -576,9 +535,8 @@ async fn deactivate_missing(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
 }
 
 async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
-    let links: Vec<Link> =
-        run.powers.storage.get_many(LINKS, ids.clone()).await?.iter().filter_map(Link::read).collect();
-    let contacts = contacts(run, ids).await?;
+    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids.clone()).await?)?;
+    let contacts = Contacts::load(run.powers, ids).await?.by_id(run).await?;
     run.report().calls_least += links.len() as u64;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
     let mut groups = Vec::new();
@@ -595,12 +553,12 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
         }
         let item = || Item { action: Action::Deactivate, ..update_item(contact, &link.partner, &[], &[]) };
         if run.gate.admits(item) {
-            groups.push(Group { record, writes: apply::deactivate(run, contact, link) });
+            let effect = Effect { crm_deactivated: 1, ..Effect::default() };
+            groups.push(Group { record, writes: apply::deactivate(run, contact, link), effect });
         }
     }
-    let planned = groups.len();
-    let lost = run.store(groups).await?;
-    run.report().crm_deactivated += (planned - lost.len()) as u64;
+    // Whoever lost was edited just now: still linked and missing, it is decided again in the next run.
+    let _lost = run.store(groups).await?;
     run.gate.flush(run.powers).await?;
     Ok(())
 }

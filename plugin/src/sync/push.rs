@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{self, Verdict};
-use super::context::{Group, KIND, Run, Stop};
+use super::context::{Group, KIND, RACES, Run, Stop};
 use super::create::create;
+use super::effect::Effect;
 use super::merge::Side;
 use super::plan::{Action, Item};
 use super::reconcile::{conflicts_of, reconcile};
+use super::unreadable::{Contacts, give_up, quarantined, readable_again};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{
-    Conflict, LINKS, Link, LinkState, LinkStatus, QUARANTINE, Quarantined, SEEN, Seen, Severity,
+    CHECKPOINTS, Checkpoint, Conflict, LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity,
 };
 use crate::metakocka::partner::validate;
 use crate::model::{CrmId, Field, Fields, MkId, email_key, same, tax_key};
-use crate::ports::Entry;
 
 /// Changes read at once.
 const PAGE: u32 = 2_000;
@@ -67,9 +68,11 @@ pub async fn push(run: &Run<'_>) -> Result<(), Stop> {
         moved = true;
         // From here on our own writes may follow; the stored watermark moves only after the page is done.
         run.checkpoint.borrow_mut().pushed = page.next;
-        let (contacts, gone) = split(page.entries);
-        forget_deleted(run, gone).await?;
-        process(run, contacts, false).await?;
+        let page = Contacts::of(&page.entries);
+        forget_deleted(run, page.deleted).await?;
+        give_up(run, page.unreadable).await?;
+        readable_again(run, &page.readable).await?;
+        process(run, page.readable, false).await?;
         keep_checkpoint(run).await?;
     }
     if moved {
@@ -78,48 +81,58 @@ pub async fn push(run: &Run<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Stores the watermarks of a normal run.
+/// Stores the watermarks of a normal run. Where another run has stored its own, each is as far as either has come: both say
+/// that all changes before it are dealt with.
 ///
 /// # Errors
 ///
 /// When storage fails.
 pub async fn keep_checkpoint(run: &Run<'_>) -> Result<(), Stop> {
-    if run.gate.is_open() {
-        let write = run.checkpoint.borrow().write(KIND);
-        run.put(vec![write]).await?;
+    if !run.gate.is_open() {
+        return Ok(());
     }
+    for _ in 0..RACES {
+        let write = run.checkpoint.borrow().write(KIND);
+        let stored = run.store(vec![Group::silent(0, vec![write])]).await?;
+        if !stored.is_lost(0) {
+            run.checkpoint.borrow_mut().revision = stored.revision(0, 0);
+            return Ok(());
+        }
+        let found = run.powers.storage.get_many(CHECKPOINTS, vec![KIND.to_owned()]).await?;
+        let found = found.first().map(Checkpoint::read).transpose()?.unwrap_or_default();
+        let mut checkpoint = run.checkpoint.borrow_mut();
+        *checkpoint = checkpoint.joined(found);
+    }
+    // Other runs keep moving it: what this one leaves out is only looked at again.
     Ok(())
 }
 
-fn split(entries: Vec<Entry>) -> (Vec<Contact>, Vec<String>) {
-    let (mut contacts, mut gone) = (Vec::new(), Vec::new());
-    for entry in entries {
-        match Contact::read(&entry) {
-            Ok(Some(contact)) => contacts.push(contact),
-            _ => gone.push(entry.id),
-        }
-    }
-    (contacts, gone)
-}
-
 /// Contacts deleted in the CRM: the link remembers it, the partner is left alone.
-async fn forget_deleted(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
+async fn forget_deleted(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
     if ids.is_empty() || run.gate.is_dry() {
         return Ok(());
     }
     let at = run.now().text();
-    let links = run.powers.storage.get_many(LINKS, ids.clone()).await?;
-    let mut groups: Vec<Group> = Vec::new();
-    for (record, link) in links.iter().filter_map(Link::read).enumerate() {
-        if link.state == LinkState::Live {
-            let gone = Link { state: LinkState::CrmGone, ..link };
-            groups.push(Group { record, writes: vec![gone.write(&at)] });
+    let mut wanted: Vec<String> = ids.iter().map(|id| id.0.clone()).collect();
+    for _ in 0..RACES {
+        let links = Link::read_all(&run.powers.storage.get_many(LINKS, wanted).await?)?;
+        let live: Vec<Link> = links.into_iter().filter(|link| link.state == LinkState::Live).collect();
+        let gone = live.iter().map(|link| Link { state: LinkState::CrmGone, ..link.clone() }.write(&at));
+        let groups = gone.enumerate().map(|(record, write)| Group::silent(record, vec![write])).collect();
+        let stored = run.store(groups).await?;
+        wanted = stored
+            .lost()
+            .iter()
+            .filter_map(|record| live.get(*record))
+            .map(|link| link.contact.0.clone())
+            .collect();
+        if wanted.is_empty() {
+            break;
         }
     }
-    run.store(groups).await?;
     if run.has_quarantine.get() {
-        let releases = ids.into_iter().map(|id| Quarantined::release(Quarantined::crm_entry(&CrmId(id))));
-        run.put(releases.collect()).await?;
+        let releases = ids.iter().map(|id| Quarantined::release(Quarantined::crm_entry(id)));
+        run.put_any(releases.collect()).await?;
     }
     Ok(())
 }
@@ -132,22 +145,15 @@ async fn forget_deleted(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
 /// When the run has to stop.
 pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Result<(), Stop> {
     let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
-    let links: BTreeMap<String, Link> = run
-        .powers
-        .storage
-        .get_many(LINKS, ids.clone())
-        .await?
-        .iter()
-        .filter_map(|entry| Link::read(entry).map(|link| (entry.id.clone(), link)))
-        .collect();
-    let given_up = given_up(run, &ids).await?;
+    let links = links_of(run, ids.clone()).await?;
+    let given_up = quarantined(run, &ids).await?;
     let conflicts = conflicts_of(run, ids).await?;
     let waiting: BTreeSet<CrmId> = run.pending.borrow().iter().map(|intent| intent.contact.clone()).collect();
     let mut updates = Vec::new();
     let mut creates = Vec::new();
-    let mut writes = Vec::new();
+    let mut groups = Vec::new();
     for contact in contacts {
-        match links.get(&contact.id.0) {
+        match links.get(&contact.id) {
             Some(link) => match link.state {
                 LinkState::Live if again || edited(&contact, link, parked(&conflicts, &contact)) => {
                     updates.push(contact.id.clone())
@@ -157,7 +163,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
                     // Deleted and made again under the same id.
                     let live = Link { state: LinkState::Live, ..link.clone() };
                     if !run.gate.is_dry() {
-                        run.put(vec![live.write(&run.now().text())]).await?;
+                        groups.push(Group::silent(groups.len(), vec![live.write(&run.now().text())]));
                     }
                     updates.push(contact.id.clone());
                 }
@@ -183,25 +189,26 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
                         reason: Some(reason.clone()),
                     };
                     if run.gate.admits(item) {
-                        writes.push(apply::quarantine(
-                            run,
-                            Verdict {
-                                side: Side::Crm,
-                                crm_id: Some(&contact.id),
-                                metakocka_id: None,
-                                reason: reason.clone(),
-                                code: "validation",
-                                severity: Severity::Quarantined,
-                                record_hash: hash,
-                                attempts: before.map_or(0, |before| before.attempts),
-                            },
-                        ));
+                        let mut effect = Effect::default();
+                        let verdict = Verdict {
+                            side: Side::Crm,
+                            crm_id: Some(&contact.id),
+                            metakocka_id: None,
+                            reason: reason.clone(),
+                            code: "validation",
+                            severity: Severity::Quarantined,
+                            record_hash: hash,
+                            attempts: before.map_or(0, |before| before.attempts),
+                        };
+                        let writes = vec![apply::quarantine(run, verdict, &mut effect)];
+                        groups.push(Group { record: groups.len(), writes, effect });
                     }
                 }
             }
         }
     }
-    run.put(writes).await?;
+    // A link that lost its race was written by another run, which has seen the contact too; the pair is read anew below.
+    let _read_anew = run.store(groups).await?;
     run.gate.flush(run.powers).await?;
     reconcile(run, updates).await?;
     create(run, creates).await
@@ -211,17 +218,9 @@ fn parked<'c>(conflicts: &'c BTreeMap<CrmId, Vec<Conflict>>, contact: &Contact) 
     conflicts.get(&contact.id).map(Vec::as_slice).unwrap_or_default()
 }
 
-async fn given_up(run: &Run<'_>, ids: &[String]) -> Result<BTreeMap<CrmId, Quarantined>, Stop> {
-    if !run.has_quarantine.get() || ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let entries = ids.iter().map(|id| Quarantined::crm_entry(&CrmId(id.clone()))).collect();
-    let found = run.powers.storage.get_many(QUARANTINE, entries).await?;
-    Ok(found
-        .iter()
-        .filter_map(Quarantined::read)
-        .filter_map(|row| row.crm_id.clone().map(|id| (id, row)))
-        .collect())
+async fn links_of(run: &Run<'_>, ids: Vec<String>) -> Result<BTreeMap<CrmId, Link>, Stop> {
+    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?;
+    Ok(links.into_iter().map(|link| (link.contact.clone(), link)).collect())
 }
 
 /// Notes what the CRM changed while the direction holds its edits back: linked contacts become `pending`, and
@@ -240,19 +239,14 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
             break;
         }
         moved = true;
-        let (contacts, gone) = split(page.entries);
-        forget_deleted(run, gone).await?;
+        let page = Contacts::of(&page.entries);
+        forget_deleted(run, page.deleted).await?;
+        give_up(run, page.unreadable).await?;
+        readable_again(run, &page.readable).await?;
+        let contacts = page.readable;
         let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
         let conflicts = conflicts_of(run, ids.clone()).await?;
-        let links: BTreeMap<CrmId, Link> = run
-            .powers
-            .storage
-            .get_many(LINKS, ids)
-            .await?
-            .iter()
-            .filter_map(Link::read)
-            .map(|link| (link.contact.clone(), link))
-            .collect();
+        let links = links_of(run, ids).await?;
         let mut groups = Vec::new();
         let mut strangers = Vec::new();
         for (record, contact) in contacts.iter().enumerate() {
@@ -265,14 +259,15 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
                         _ => continue,
                     };
                     let link = Link { status: next, ..link.clone() };
-                    groups.push(Group { record, writes: vec![link.write(&run.now().text())] });
+                    groups.push(Group::silent(record, vec![link.write(&run.now().text())]));
                 }
                 Some(_) => {}
                 None => strangers.push(contact),
             }
         }
         if !run.gate.is_dry() {
-            run.store(groups).await?;
+            // A link that lost its race was merged by another run just now: its status is newer than ours.
+            let _newer = run.store(groups).await?;
         }
         forget_strangers(run, &strangers).await?;
     }
@@ -301,7 +296,7 @@ async fn forget_strangers(run: &Run<'_>, contacts: &[&Contact]) -> Result<(), St
         }
     }
     if !run.gate.is_dry() {
-        run.put(found.iter().map(Seen::forget).collect()).await?;
+        run.put_any(found.iter().map(Seen::forget).collect()).await?;
     }
     Ok(())
 }

@@ -6,13 +6,17 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
 use super::apply::{self, Settled, Verdict};
-use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
+use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
+use super::effect::Effect;
 use super::merge::{Merged, Rules, Side, Versions, merge};
-use super::pull::{contacts, update_item};
+use super::pull::update_item;
 use super::push::fingerprint;
+use super::unclear::keep_open;
+use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{
-    CONFLICTS, Conflict, Intent, IntentState, LINKS, Link, LinkState, LinkStatus, Quarantined, Severity,
+    CONFLICTS, Conflict, Decision, Intent, IntentState, LINKS, Link, LinkState, LinkStatus, OUTBOX,
+    Quarantined, Severity,
 };
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
@@ -29,9 +33,8 @@ pub async fn conflicts_of(run: &Run<'_>, ids: Vec<String>) -> Result<BTreeMap<Cr
     let mut found: BTreeMap<CrmId, Vec<Conflict>> = BTreeMap::new();
     if run.has_conflicts.get() && !ids.is_empty() {
         for (_, entry) in run.powers.storage.find_many(CONFLICTS, "crm_id", ids, 50).await? {
-            if let Some(conflict) = Conflict::read(&entry) {
-                found.entry(conflict.crm_id.clone()).or_default().push(conflict);
-            }
+            let conflict = Conflict::read(&entry)?;
+            found.entry(conflict.crm_id.clone()).or_default().push(conflict);
         }
     }
     Ok(found)
@@ -43,10 +46,9 @@ pub fn decisions(conflicts: &[Conflict]) -> Vec<(Field, Side)> {
     conflicts
         .iter()
         .filter_map(|conflict| {
-            let side = match conflict.decision.as_deref()? {
-                "metakocka" => Side::Metakocka,
-                "crm" => Side::Crm,
-                _ => return None,
+            let side = match conflict.decision? {
+                Decision::Metakocka => Side::Metakocka,
+                Decision::Crm => Side::Crm,
             };
             Some((Field::named(&conflict.field)?, side))
         })
@@ -63,6 +65,8 @@ struct Pair {
     body: Option<Value>,
     /// Fields that can only be sent once this update has made room for them.
     deferred: Vec<Field>,
+    /// What is on record about an update that may have been carried out.
+    intent: Option<Intent>,
 }
 
 /// How the write of a pair ended.
@@ -76,27 +80,33 @@ enum Sent {
     Withheld(CallError),
 }
 
+/// In-doubt updates by contact.
+type InDoubt = BTreeMap<CrmId, Intent>;
+
 /// Brings these linked contacts and their partners in step.
 ///
 /// # Errors
 ///
 /// When the run has to stop.
 pub async fn reconcile(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
-    pass(run, ids, false).await?;
+    pass(run, ids, InDoubt::new()).await?;
     let again = run.once_more.take();
-    pass(run, again.into_iter().collect(), false).await
+    pass(run, again.into_iter().collect(), InDoubt::new()).await
 }
 
-/// The same for records whose last update may have been carried out: finding it there counts as the update.
+/// The same for records whose last update may have been carried out: finding it there counts as the update, and its intent
+/// goes with the outcome.
 ///
 /// # Errors
 ///
 /// When the run has to stop.
-pub async fn reconcile_unclear(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
-    pass(run, ids, true).await
+pub async fn reconcile_in_doubt(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop> {
+    let ids = intents.iter().map(|intent| intent.contact.clone()).collect();
+    let in_doubt = intents.into_iter().map(|intent| (intent.contact.clone(), intent)).collect();
+    pass(run, ids, in_doubt).await
 }
 
-async fn pass(run: &Run<'_>, ids: Vec<CrmId>, unclear: bool) -> Result<(), Stop> {
+async fn pass(run: &Run<'_>, ids: Vec<CrmId>, mut in_doubt: InDoubt) -> Result<(), Stop> {
     let unsettled: BTreeSet<CrmId> = run
         .pending
         .borrow()
@@ -107,41 +117,41 @@ async fn pass(run: &Run<'_>, ids: Vec<CrmId>, unclear: bool) -> Result<(), Stop>
     // What a dry run has decided once would only be decided again.
     let planned = |id: &CrmId| run.gate.is_dry() && run.counted.borrow().contains(id);
     let ids: BTreeSet<CrmId> = ids.into_iter().filter(|id| !unsettled.contains(id) && !planned(id)).collect();
-    let ids: Vec<CrmId> = ids.into_iter().collect();
-    let mut done = 0;
-    for window in ids.chunks(WINDOW) {
-        reconcile_window(run, window, unclear).await?;
-        done += window.len() as u64;
-        run.powers.log.progress("contacts to partners: updates", done, Some(ids.len() as u64));
-        run.gate.flush(run.powers).await?;
-    }
-    Ok(())
-}
-
-async fn reconcile_window(run: &Run<'_>, ids: &[CrmId], unclear: bool) -> Result<(), Stop> {
-    let pairs = read_pairs(run, ids).await?;
-    let mut open: Vec<Pair> = Vec::new();
-    let mut stop: Option<Stop> = None;
-    for pair in pairs {
-        match pair {
-            Ok(pair) => open.push(pair),
-            Err(error) => stop = stop.or(Some(error)),
+    let mut ids: Vec<CrmId> = ids.into_iter().collect();
+    let total = ids.len() as u64;
+    let mut ended = Ok(());
+    for _ in 0..RACES {
+        let mut overtaken = Vec::new();
+        for (number, window) in ids.chunks(WINDOW).enumerate() {
+            ended = reconcile_window(run, window, &mut in_doubt, &mut overtaken).await;
+            let done = (number * WINDOW + window.len()) as u64;
+            run.powers.log.progress("contacts to partners: updates", done, Some(total));
+            run.gate.flush(run.powers).await?;
+            if ended.is_err() {
+                break;
+            }
+        }
+        ids = overtaken;
+        if ids.is_empty() || ended.is_err() {
+            break;
         }
     }
-
-    // An update that adds a row must be on record before it is sent: repeated, it would add the row again.
-    let settle = run.now().plus(run.settings.settle());
-    let mut notes: BTreeMap<CrmId, Intent> = BTreeMap::new();
-    for pair in open.iter().filter(|pair| pair.body.as_ref().is_some_and(appends)) {
-        let note = Intent::update(pair.contact.id.clone(), IntentState::UpdateOpen, run.now(), settle);
-        notes.insert(pair.contact.id.clone(), note);
+    for id in &ids {
+        run.taken(id);
     }
-    let mut before_sending: Vec<Write> = notes.values().map(Intent::write).collect();
-    for pair in &open {
-        before_sending.extend(history(run, pair).into_iter().map(|(_, write)| write));
-    }
-    run.put(before_sending).await?;
+    // What could not be looked at stays on record and in mind.
+    run.pending.borrow_mut().extend(in_doubt.into_values());
+    ended
+}
 
+async fn reconcile_window(
+    run: &Run<'_>,
+    ids: &[CrmId],
+    in_doubt: &mut InDoubt,
+    overtaken: &mut Vec<CrmId>,
+) -> Result<(), Stop> {
+    let Window { pairs, mut groups, mut stop } = read_pairs(run, ids, in_doubt).await?;
+    let open = announce(run, pairs, overtaken).await?;
     let results: Vec<Sent> = stream::iter(&open)
         .map(|pair| async move {
             let Some(body) = &pair.body else { return Sent::Nothing };
@@ -156,63 +166,125 @@ async fn reconcile_window(run: &Run<'_>, ids: &[CrmId], unclear: bool) -> Result
         .buffered(IN_FLIGHT)
         .collect()
         .await;
-
-    let mut groups = Vec::new();
-    for (record, (pair, sent)) in open.iter().zip(&results).enumerate() {
-        let mut writes = outcome(run, pair, sent);
-        if unclear && matches!(sent, Sent::Nothing) {
-            run.report().metakocka_updated += 1;
-        }
-        if !matches!(sent, Sent::Unknown(_) | Sent::Withheld(_)) {
+    let given_up = groups.len();
+    let mut in_mind = Vec::new();
+    for (position, (pair, sent)) in open.iter().zip(&results).enumerate() {
+        let (mut writes, mut effect) = outcome(run, pair, sent);
+        if matches!(sent, Sent::Unknown(_) | Sent::Withheld(_)) {
+            // Still to be found out.
+        } else {
             run.settled(&pair.contact.id);
         }
-        match (sent, notes.get(&pair.contact.id)) {
-            (Sent::Unknown(reason), _) => {
-                let now = run.now();
-                let intent = Intent::update(
-                    pair.contact.id.clone(),
-                    IntentState::UpdateUnknown,
-                    now,
-                    now.plus(run.settings.settle()),
-                );
-                let mut write = intent.write();
-                // The note of the same contact is replaced, whatever its revision.
-                write.expect = Expect::Any;
-                writes.push(write);
-                run.pending.borrow_mut().push(intent);
-                run.powers.log.log(
-                    crate::ports::Level::Info,
-                    crate::ports::Category::Api,
-                    "the outcome of an update is not known",
-                    &[("crm_id", &pair.contact.id.0), ("error", reason)],
-                );
+        match sent {
+            Sent::Unknown(reason) => {
+                let intent = unknown(run, pair, reason);
+                writes.push(intent.write());
+                in_mind.push((given_up + position, writes.len() - 1, intent));
             }
-            (_, Some(note)) => writes.push(note.done()),
-            (_, None) => {}
+            // An update seen carried out by an earlier run counts where its intent goes.
+            Sent::Nothing if pair.intent.is_some() => effect.metakocka_updated += 1,
+            _ => {}
+        }
+        if !matches!(sent, Sent::Unknown(_)) {
+            writes.extend(pair.intent.as_ref().map(Intent::done));
         }
         if let Sent::Withheld(error) = sent {
             stop = stop.or(Some(Stop::Call(error.clone())));
         }
-        groups.push(Group { record, writes });
+        groups.push(Group { record: given_up + position, writes, effect });
     }
-    let lost = run.store(groups).await?;
+    let stored = run.store(groups).await?;
+    for (record, write, mut intent) in in_mind {
+        if !stored.is_lost(record) {
+            intent.revision = stored.revision(record, write);
+            if intent.revision.is_none() {
+                intent.revision = stored_revision(run, &intent.contact).await?;
+            }
+            run.pending.borrow_mut().push(intent);
+        }
+    }
+    let lost: Vec<usize> = stored.lost().iter().filter_map(|record| record.checked_sub(given_up)).collect();
     settle_lost(run, &open, &results, lost).await?;
     stop.map_or(Ok(()), Err)
 }
 
-/// Reads links, contacts and fresh partners of a window and merges them.
-async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Stop>>, Stop> {
+/// The revision the intent of this contact has in the outbox.
+async fn stored_revision(run: &Run<'_>, contact: &CrmId) -> Result<Option<u64>, Stop> {
+    let found = run.powers.storage.get_many(OUTBOX, vec![contact.0.clone()]).await?;
+    Ok(found.first().map(|entry| entry.revision))
+}
+
+/// The intent of an update whose outcome is not known.
+fn unknown(run: &Run<'_>, pair: &Pair, reason: &str) -> Intent {
+    run.powers.log.log(
+        crate::ports::Level::Info,
+        crate::ports::Category::Api,
+        "the outcome of an update is not known",
+        &[("crm_id", &pair.contact.id.0), ("error", reason)],
+    );
+    let (now, until) = (run.now(), run.now().plus(run.settings.settle()));
+    let intent = Intent::update(pair.contact.id.clone(), IntentState::UpdateUnknown, now, until);
+    Intent { revision: pair.intent.as_ref().and_then(|intent| intent.revision), ..intent }
+}
+
+/// Puts on record what must be there before an update is sent, provided that nobody has touched the link since it was read:
+/// the values Metakocka is about to lose, and, for an update that adds a row, its intent, because repeated it would add the
+/// row again. Pairs that lost are to be decided again.
+async fn announce(
+    run: &Run<'_>,
+    mut pairs: Vec<Pair>,
+    overtaken: &mut Vec<CrmId>,
+) -> Result<Vec<Pair>, Stop> {
+    let settle = run.now().plus(run.settings.settle());
+    let mut groups = Vec::new();
+    for (record, pair) in pairs.iter_mut().enumerate() {
+        let Some(body) = &pair.body else { continue };
+        let mut writes = vec![pair.link.untouched()];
+        if appends(body) {
+            let revision = pair.intent.as_ref().and_then(|intent| intent.revision);
+            let intent = Intent::update(pair.contact.id.clone(), IntentState::UpdateOpen, run.now(), settle);
+            let intent = Intent { revision, ..intent };
+            writes.push(intent.write());
+            pair.intent = Some(intent);
+        }
+        writes.extend(history(run, pair).into_iter().map(|(_, write)| write));
+        groups.push(Group::silent(record, writes));
+    }
+    let stored = run.store(groups).await?;
+    let mut open = Vec::new();
+    for (record, mut pair) in pairs.into_iter().enumerate() {
+        if stored.is_lost(record) {
+            overtaken.push(pair.contact.id);
+            continue;
+        }
+        if let (Some(intent), Some(body)) = (&mut pair.intent, &pair.body)
+            && appends(body)
+        {
+            intent.revision = stored.revision(record, 1);
+        }
+        open.push(pair);
+    }
+    Ok(open)
+}
+
+/// What reading a window gave.
+#[derive(Default)]
+struct Window {
+    pairs: Vec<Pair>,
+    /// What is to be stored without any send.
+    groups: Vec<Group>,
+    stop: Option<Stop>,
+}
+
+/// Reads links, contacts and fresh partners of a window and merges them. Takes the intents it decides about out of
+/// `in_doubt`.
+async fn read_pairs(run: &Run<'_>, ids: &[CrmId], in_doubt: &mut InDoubt) -> Result<Window, Stop> {
     let texts: Vec<String> = ids.iter().map(|id| id.0.clone()).collect();
-    let links: Vec<Link> = run
-        .powers
-        .storage
-        .get_many(LINKS, texts.clone())
-        .await?
-        .iter()
-        .filter_map(Link::read)
-        .filter(|link| link.state == LinkState::Live)
-        .collect();
-    let mut contacts = contacts(run, texts.clone()).await?;
+    let mut links = Link::read_all(&run.powers.storage.get_many(LINKS, texts.clone()).await?)?;
+    links.retain(|link| link.state == LinkState::Live);
+    let contacts = Contacts::load(run.powers, texts.clone()).await?;
+    let unreadable: BTreeSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+    let mut contacts = contacts.by_id(run).await?;
     let mut conflicts = conflicts_of(run, texts).await?;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
     let first_time: BTreeSet<CrmId> = links
@@ -221,50 +293,76 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
         .filter(|id| run.counted.borrow_mut().insert(id.clone()))
         .collect();
     run.report().calls_least += first_time.len() as u64;
-    let mut pairs = Vec::new();
+    let mut window = Window::default();
     let mut trouble = 0;
+    let looked_at: BTreeSet<CrmId> = links.iter().map(|link| link.contact.clone()).collect();
     for (link, look) in links.into_iter().zip(looks) {
         let Some(contact) = contacts.remove(&link.contact) else { continue };
         let known = conflicts.remove(&link.contact).unwrap_or_default();
+        trouble = if look.is_err() { trouble + 1 } else { 0 };
         match look {
-            Ok(found) => match found.into_iter().find(|read| read.partner.id == link.partner) {
-                Some(fresh) => {
-                    pairs.extend(decide(run, contact, link, known, fresh, &first_time).await?.map(Ok))
+            Ok(found) => {
+                let intent = in_doubt.remove(&contact.id);
+                let fresh = found.into_iter().find(|read| read.partner.id == link.partner);
+                let decided = decide(run, contact, link, known, fresh, intent, &first_time);
+                match decided {
+                    Decided::Pair(pair) => window.pairs.push(*pair),
+                    Decided::GivenUp(writes, effect) => {
+                        window.groups.push(Group { record: window.groups.len(), writes, effect });
+                    }
+                    Decided::Nothing => {}
                 }
-                None => {
-                    let reason = "the linked partner is not in Metakocka any more; a full sync from Metakocka decides whether \
-                                  this contact becomes inactive"
-                        .to_owned();
-                    give_up(run, &contact, &link, reason, "partner-missing").await?;
-                }
-            },
-            Err(error) if error.treatment() == Treatment::StopRun => pairs.push(Err(error.into())),
+            }
+            Err(error) if error.treatment() == Treatment::StopRun => {
+                window.stop = window.stop.or(Some(error.into()));
+            }
             Err(error) => {
                 // Nothing is known about the record, so it is looked at again in the next run.
                 run.trouble(&contact.id, &error);
                 if !run.gate.is_dry() {
                     let link = Link { status: LinkStatus::Pending, ..link };
-                    run.put(vec![link.write(&run.now().text())]).await?;
+                    let writes = vec![link.write(&run.now().text())];
+                    window.groups.push(Group::silent(window.groups.len(), writes));
                 }
-                trouble += 1;
                 if trouble >= TROUBLE {
-                    pairs.push(Err(error.into()));
+                    window.stop = window.stop.or(Some(error.into()));
                 }
             }
         }
     }
-    Ok(pairs)
+    // Intents of records without a live link or without a contact are over.
+    for id in ids.iter().filter(|id| !unreadable.contains(id)) {
+        if !looked_at.contains(id)
+            && let Some(intent) = in_doubt.remove(id)
+        {
+            window.groups.push(Group::silent(window.groups.len(), vec![intent.done()]));
+        }
+    }
+    Ok(window)
 }
 
-/// Merges a pair and makes the body of its update; `None` when the gate keeps it back or it is given up.
-async fn decide(
+/// What is to be done with a pair.
+enum Decided {
+    Pair(Box<Pair>),
+    GivenUp(Vec<Write>, Effect),
+    Nothing,
+}
+
+/// Merges a pair and makes the body of its update.
+fn decide(
     run: &Run<'_>,
     contact: Contact,
     link: Link,
     conflicts: Vec<Conflict>,
-    fresh: Read,
+    fresh: Option<Read>,
+    intent: Option<Intent>,
     first_time: &BTreeSet<CrmId>,
-) -> Result<Option<Pair>, Stop> {
+) -> Decided {
+    let Some(fresh) = fresh else {
+        let reason = "the linked partner is not in Metakocka any more; a full sync from Metakocka decides whether this \
+                      contact becomes inactive";
+        return give_up(run, &contact, &link, intent.as_ref(), reason.to_owned(), "partner-missing");
+    };
     let merged = merge_pair(run, &contact, &link, &fresh, &conflicts);
     let changes: Vec<(Field, String)> = merged
         .to_metakocka
@@ -276,21 +374,18 @@ async fn decide(
         Ok(None) => (None, Vec::new()),
         Ok(Some(update)) => (Some(update.body), update.deferred),
         Err(Problem(reason)) => {
-            give_up(run, &contact, &link, reason, "validation").await?;
-            return Ok(None);
+            return give_up(run, &contact, &link, intent.as_ref(), reason, "validation");
         }
     };
     if merged.writes()
         && !run.gate.admits(|| update_item(&contact, &link.partner, &merged.to_crm, &merged.to_metakocka))
         || run.gate.is_dry()
     {
-        return Ok(None);
+        run.pending.borrow_mut().extend(intent);
+        return Decided::Nothing;
     }
-    let mut report = run.report();
-    report.conflicts += merged.contested;
-    report.calls_least += u64::from(body.is_some() && first_time.contains(&contact.id));
-    drop(report);
-    Ok(Some(Pair { contact, link, conflicts, fresh, merged, body, deferred }))
+    run.report().calls_least += u64::from(body.is_some() && first_time.contains(&contact.id));
+    Decided::Pair(Box::new(Pair { contact, link, conflicts, fresh, merged, body, deferred, intent }))
 }
 
 fn merge_pair(run: &Run<'_>, contact: &Contact, link: &Link, fresh: &Read, conflicts: &[Conflict]) -> Merged {
@@ -319,14 +414,17 @@ fn first_seen(run: &Run<'_>, link: &Link, fresh: &Read) -> Time {
     }
 }
 
-/// The writes that follow from how a pair's update ended.
-fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> Vec<Write> {
-    match sent {
-        Sent::Done(after) => after_update(run, pair, after),
+/// The writes that follow from how a pair's update ended, and what they count for.
+fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
+    let mut effect = Effect { conflicts: pair.merged.contested, ..Effect::default() };
+    let crm_updated = Effect::crm_updated(!pair.merged.to_crm.is_empty());
+    let writes = match sent {
+        Sent::Done(after) => return after_update(run, pair, after, effect),
         Sent::Nothing => {
             let status = apply::status(&pair.merged, false);
             let mut writes = without_update(run, pair, status);
-            writes.extend(cleared(run, pair));
+            effect.join(crm_updated);
+            writes.extend(cleared(run, pair, &mut effect));
             if run.has_quarantine.get() && pair.merged.cleared.is_empty() {
                 writes.push(Quarantined::release(Quarantined::crm_entry(&pair.contact.id)));
             }
@@ -334,19 +432,25 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> Vec<Write> {
         }
         Sent::Refused(reason) => {
             let mut writes = without_update(run, pair, LinkStatus::Error);
+            effect.join(crm_updated);
             writes.extend(no_history(run, pair, |_| true));
-            writes.push(refused(run, pair, reason.clone(), "refused"));
+            writes.push(refused(run, pair, reason.clone(), "refused", &mut effect));
             writes
         }
-        // The note in the outbox brings the record back.
+        // The intent in the outbox brings the record back.
         Sent::Unknown(_) if pair.merged.to_crm.is_empty() => Vec::new(),
-        Sent::Unknown(_) => without_update(run, pair, LinkStatus::Pending),
+        Sent::Unknown(_) => {
+            effect.join(crm_updated);
+            without_update(run, pair, LinkStatus::Pending)
+        }
         Sent::Withheld(_) => {
             let mut writes = without_update(run, pair, LinkStatus::Pending);
+            effect.join(crm_updated);
             writes.extend(no_history(run, pair, |_| true));
             writes
         }
-    }
+    };
+    (writes, effect)
 }
 
 /// What may be stored although Metakocka was not told: everything but the fields it was to be told.
@@ -359,7 +463,6 @@ fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<Write> 
         first_seen: Some(first_seen(run, &pair.link, &pair.fresh)),
         ..pair.link.clone()
     };
-    run.report().crm_updated += u64::from(!pair.merged.to_crm.is_empty());
     let settled = Settled {
         contact: &pair.contact,
         link,
@@ -385,6 +488,7 @@ fn history(run: &Run<'_>, pair: &Pair) -> Vec<(Field, Write)> {
             let id = format!("{}.{revision:012}.{}", pair.contact.id, change.field);
             let ids = (&pair.contact.id, &pair.link.partner);
             let mut write = apply::overwritten(run, ids, Side::Metakocka, change, &at, id);
+            // Whatever is there: a second try writes the same entry under the same id.
             write.expect = Expect::Any;
             (change.field, write)
         })
@@ -401,7 +505,7 @@ fn no_history(run: &Run<'_>, pair: &Pair, fields: impl Fn(Field) -> bool) -> Vec
 }
 
 /// The update was carried out: the base now holds what Metakocka really stored.
-fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<Write> {
+fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) -> (Vec<Write>, Effect) {
     let mut base = pair.merged.base.clone();
     let mut ignored: Vec<&str> = Vec::new();
     for change in pair.merged.to_metakocka.iter().filter(|change| !pair.deferred.contains(&change.field)) {
@@ -446,11 +550,8 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<Write> {
         run.once_more.borrow_mut().insert(pair.contact.id.clone());
     }
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
-    {
-        let mut report = run.report();
-        report.metakocka_updated += 1;
-        report.crm_updated += u64::from(!to_crm.is_empty());
-    }
+    effect.metakocka_updated += 1;
+    effect.crm_updated += u64::from(!to_crm.is_empty());
     let settled = Settled {
         contact: &pair.contact,
         link: Link {
@@ -468,19 +569,19 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<Write> {
         revive: false,
     };
     let mut writes = apply::settled(run, settled, Some(&pair.link));
-    writes.extend(cleared(run, pair));
+    writes.extend(cleared(run, pair, &mut effect));
     if !ignored.is_empty() {
         writes.extend(no_history(run, pair, |field| ignored.contains(&field.name())));
         let reason = format!("Metakocka accepted the update but did not store: {}", ignored.join(", "));
-        writes.push(refused(run, pair, reason, "not-taken"));
+        writes.push(refused(run, pair, reason, "not-taken", &mut effect));
     } else if run.has_quarantine.get() && pair.merged.cleared.is_empty() {
         writes.push(Quarantined::release(Quarantined::crm_entry(&pair.contact.id)));
     }
-    writes
+    (writes, effect)
 }
 
 /// A field emptied in the CRM cannot be sent: a person is told, once.
-fn cleared(run: &Run<'_>, pair: &Pair) -> Option<Write> {
+fn cleared(run: &Run<'_>, pair: &Pair, effect: &mut Effect) -> Option<Write> {
     if pair.merged.cleared.is_empty() {
         return None;
     }
@@ -500,10 +601,11 @@ fn cleared(run: &Run<'_>, pair: &Pair) -> Option<Write> {
             record_hash: fingerprint(&pair.contact.fields(Some(&pair.link.base))),
             attempts: 0,
         },
+        effect,
     ))
 }
 
-fn refused(run: &Run<'_>, pair: &Pair, reason: String, code: &str) -> Write {
+fn refused(run: &Run<'_>, pair: &Pair, reason: String, code: &str, effect: &mut Effect) -> Write {
     apply::quarantine(
         run,
         Verdict {
@@ -516,79 +618,108 @@ fn refused(run: &Run<'_>, pair: &Pair, reason: String, code: &str) -> Write {
             record_hash: fingerprint(&pair.contact.fields(Some(&pair.link.base))),
             attempts: 0,
         },
+        effect,
     )
 }
 
 /// A pair that cannot go on is given up with its reason.
-async fn give_up(
+fn give_up(
     run: &Run<'_>,
     contact: &Contact,
     link: &Link,
+    intent: Option<&Intent>,
     reason: String,
     code: &str,
-) -> Result<(), Stop> {
+) -> Decided {
     let item = || super::plan::Item {
         action: super::plan::Action::Quarantine,
         reason: Some(reason.clone()),
         ..update_item(contact, &link.partner, &[], &[])
     };
     if !run.gate.admits(item) {
+        run.pending.borrow_mut().extend(intent.cloned());
+        return Decided::Nothing;
+    }
+    let mut effect = Effect::default();
+    let link = Link { status: LinkStatus::Error, ..link.clone() };
+    let verdict = Verdict {
+        side: Side::Crm,
+        crm_id: Some(&contact.id),
+        metakocka_id: Some(&link.partner),
+        reason: reason.clone(),
+        code,
+        severity: Severity::Quarantined,
+        record_hash: fingerprint(&contact.fields(Some(&link.base))),
+        attempts: 0,
+    };
+    let mut writes = vec![link.write(&run.now().text()), apply::quarantine(run, verdict, &mut effect)];
+    writes.extend(intent.map(Intent::done));
+    Decided::GivenUp(writes, effect)
+}
+
+/// Somebody wrote the contact or the link while the partner was being updated. Where the link is as it was, Metakocka's part
+/// is stored, and the contact is looked at again in the next run, because its change is newer than every watermark. Where
+/// it is not, another run has brought the pair in step. Either way the intent says what is known now.
+async fn settle_lost(run: &Run<'_>, open: &[Pair], results: &[Sent], lost: Vec<usize>) -> Result<(), Stop> {
+    let pairs: Vec<(&Pair, &Sent)> =
+        lost.into_iter().filter_map(|record| open.get(record).zip(results.get(record))).collect();
+    if pairs.is_empty() {
         return Ok(());
     }
-    let link = Link { status: LinkStatus::Error, ..link.clone() };
-    let write = apply::quarantine(
-        run,
-        Verdict {
-            side: Side::Crm,
-            crm_id: Some(&contact.id),
-            metakocka_id: Some(&link.partner),
-            reason: reason.clone(),
-            code,
-            severity: Severity::Quarantined,
-            record_hash: fingerprint(&contact.fields(Some(&link.base))),
-            attempts: 0,
-        },
-    );
-    run.put(vec![link.write(&run.now().text()), write]).await?;
+    let ids: Vec<String> = pairs.iter().map(|(pair, _)| pair.contact.id.0.clone()).collect();
+    let intents: BTreeMap<String, u64> = run
+        .powers
+        .storage
+        .get_many(OUTBOX, ids)
+        .await?
+        .into_iter()
+        .map(|entry| (entry.id, entry.revision))
+        .collect();
+    let mut groups = Vec::new();
+    for (record, (pair, sent)) in pairs.iter().enumerate() {
+        groups.push(Group {
+            record,
+            writes: vec![link_after_loss(pair, sent).write(&run.now().text())],
+            effect: Effect {
+                metakocka_updated: u64::from(matches!(sent, Sent::Done(_))),
+                ..Effect::default()
+            },
+        });
+    }
+    let stored = run.store(groups).await?;
+    let mut open = Vec::new();
+    let mut over = Vec::new();
+    for (record, (pair, sent)) in pairs.into_iter().enumerate() {
+        if stored.is_lost(record) {
+            run.taken(&pair.contact.id);
+        }
+        let revision = intents.get(&pair.contact.id.0).copied();
+        if let Sent::Unknown(reason) = sent {
+            let intent = Intent { revision, ..unknown(run, pair, reason) };
+            let write = intent.write();
+            open.push((intent, Some(write)));
+        } else if let (Some(intent), Some(_)) = (&pair.intent, revision) {
+            let intent = Intent { revision, ..intent.clone() };
+            over.push(Group::silent(over.len(), vec![intent.done()]));
+        }
+    }
+    keep_open(run, open).await?;
+    // A lost race here means that another run has settled it.
+    let _others = run.store(over).await?;
     Ok(())
 }
 
-/// The CRM edited a contact while its partner was being updated: Metakocka's part is stored, and the contact is
-/// looked at again in the next run, because its change is newer than every watermark.
-async fn settle_lost(run: &Run<'_>, open: &[Pair], results: &[Sent], lost: Vec<usize>) -> Result<(), Stop> {
-    let mut groups = Vec::new();
-    for record in lost {
-        let (Some(pair), Some(sent)) = (open.get(record), results.get(record)) else { continue };
-        let mut base = pair.link.base.clone();
-        let (mut raw_hash, mut code) = (pair.link.raw_hash, pair.link.code.clone());
-        if let Sent::Done(after) = sent {
-            for change in
-                pair.merged.to_metakocka.iter().filter(|change| !pair.deferred.contains(&change.field))
-            {
-                base.agree(change.field, change.new.as_deref(), after.partner.fields.get(change.field));
-            }
-            // Fields Metakocka changed itself are not in the base yet: without a hash the next pull looks at them.
-            raw_hash = None;
-            code.clone_from(&after.partner.code);
+/// The link of a pair whose contact was written meanwhile: what Metakocka was told is agreed on, the rest is open.
+fn link_after_loss(pair: &Pair, sent: &Sent) -> Link {
+    let mut link = Link { status: LinkStatus::Pending, ..pair.link.clone() };
+    if let Sent::Done(after) = sent {
+        let told = pair.merged.to_metakocka.iter().filter(|change| !pair.deferred.contains(&change.field));
+        for change in told {
+            link.base.agree(change.field, change.new.as_deref(), after.partner.fields.get(change.field));
         }
-        let link = Link { base, raw_hash, code, status: LinkStatus::Pending, ..pair.link.clone() };
-        let mut writes = vec![link.write(&run.now().text())];
-        let now = run.now();
-        let note =
-            |state| Intent::update(pair.contact.id.clone(), state, now, now.plus(run.settings.settle()));
-        match sent {
-            Sent::Unknown(_) => {
-                let mut write = note(IntentState::UpdateUnknown).write();
-                write.expect = Expect::Any;
-                writes.push(write);
-            }
-            Sent::Done(_) if pair.body.as_ref().is_some_and(appends) => {
-                writes.push(note(IntentState::UpdateOpen).done());
-            }
-            _ => {}
-        }
-        groups.push(Group { record, writes });
+        // Fields Metakocka changed itself are not in the base yet: without a hash the next pull looks at them.
+        link.raw_hash = None;
+        link.code.clone_from(&after.partner.code);
     }
-    run.store(groups).await?;
-    Ok(())
+    link
 }

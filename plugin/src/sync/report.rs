@@ -44,6 +44,7 @@ pub struct Report {
     pub quarantined: u64,
     pub failed: u64,
     pub conflicts: u64,
+    pub taken: u64,
     pub seen: u64,
     pub errors: Vec<RecordError>,
     pub calls_made: u64,

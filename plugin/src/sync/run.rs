@@ -9,8 +9,9 @@ use super::reconcile::reconcile;
 use super::report::{Failure, Report};
 use super::request::{RunRequest, Selection};
 use super::unclear::{recover, resolve};
+use super::unreadable::{Contacts, give_up};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{CONFLICTS, LINKS, Link, QUARANTINE, Quarantined, Seen, Severity};
+use crate::ledger::{CONFLICTS, Conflict, LINKS, Link, QUARANTINE, Quarantined, Seen, Severity};
 use crate::model::{CrmId, MkId};
 use crate::ports::{Category, Level, Powers};
 
@@ -62,7 +63,7 @@ async fn stages(run: &Run<'_>) -> Result<(), Stop> {
             if direction.writes_crm() {
                 // Forgotten, they are news to the scan.
                 if !run.gate.is_dry() {
-                    run.put(retries.partners.iter().map(Seen::forget).collect()).await?;
+                    run.put_any(retries.partners.iter().map(Seen::forget).collect()).await?;
                 }
                 let edited = pull(run).await?;
                 reconcile(run, edited).await?;
@@ -126,7 +127,7 @@ async fn asked_again(run: &Run<'_>) -> Result<Retries, Stop> {
     }
     let found = run.powers.storage.find_many(QUARANTINE, "retry", vec!["true".to_owned()], 2_000).await?;
     let mut ids = Vec::new();
-    for row in found.iter().filter_map(|(_, entry)| Quarantined::read(entry)) {
+    for row in Quarantined::read_all(found.iter().map(|(_, entry)| entry))? {
         match (row.crm_id, row.metakocka_id) {
             (Some(id), _) => ids.push(id.0),
             (None, Some(id)) => retries.partners.push(id),
@@ -134,8 +135,9 @@ async fn asked_again(run: &Run<'_>) -> Result<Retries, Stop> {
         }
     }
     if run.request.direction.writes_metakocka() && !ids.is_empty() {
-        let entries = run.powers.storage.get_many(COLLECTION, ids).await?;
-        retries.contacts = entries.iter().filter_map(|entry| Contact::read(entry).ok().flatten()).collect();
+        let contacts = Contacts::load(run.powers, ids).await?;
+        give_up(run, contacts.unreadable).await?;
+        retries.contacts = contacts.readable;
     }
     Ok(retries)
 }
@@ -147,11 +149,10 @@ async fn decided(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
     }
     let keys = vec!["metakocka".to_owned(), "crm".to_owned()];
     let found = run.powers.storage.find_many(CONFLICTS, "decision", keys, 2_000).await?;
-    let ids: BTreeSet<CrmId> = found
-        .iter()
-        .filter_map(|(_, entry)| crate::ledger::Conflict::read(entry))
-        .map(|conflict| conflict.crm_id)
-        .collect();
+    let mut ids = BTreeSet::new();
+    for (_, entry) in &found {
+        ids.insert(Conflict::read(entry)?.crm_id);
+    }
     Ok(ids.into_iter().collect())
 }
 
@@ -165,18 +166,20 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
         let found = storage.get_many(COLLECTION, page.to_vec()).await?;
         let others: Vec<String> =
             page.iter().filter(|id| !found.iter().any(|entry| entry.id == **id)).cloned().collect();
-        contacts.extend(found.iter().filter_map(|entry| Contact::read(entry).ok().flatten()));
         let linked = storage.find_many(LINKS, "metakocka_id", others.clone(), 1).await?;
         let of_linked: Vec<String> = linked.iter().map(|(_, entry)| entry.id.clone()).collect();
-        let found = storage.get_many(COLLECTION, of_linked).await?;
-        contacts.extend(found.iter().filter_map(|entry| Contact::read(entry).ok().flatten()));
+        for found in [found, storage.get_many(COLLECTION, of_linked).await?] {
+            let found = Contacts::of(&found);
+            give_up(run, found.unreadable).await?;
+            contacts.extend(found.readable);
+        }
         partners.extend(others.into_iter().map(MkId));
     }
     if direction.writes_crm() {
         let texts: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
         for page in texts.chunks(2_000) {
             let links = storage.get_many(LINKS, page.to_vec()).await?;
-            partners.extend(links.iter().filter_map(Link::read).map(|link| link.partner));
+            partners.extend(Link::read_all(&links)?.into_iter().map(|link| link.partner));
         }
         if !direction.writes_metakocka() {
             let linked: BTreeSet<String> = linked_ids(run, &texts).await?;
@@ -195,11 +198,9 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
     } else {
         let known: BTreeSet<MkId> = {
             let ids = partners.iter().map(|id| id.0.clone()).collect();
-            storage
-                .find_many(LINKS, "metakocka_id", ids, 1)
-                .await?
-                .iter()
-                .filter_map(|(_, entry)| Link::read(entry))
+            let found = storage.find_many(LINKS, "metakocka_id", ids, 1).await?;
+            Link::read_all(found.iter().map(|(_, entry)| entry))?
+                .into_iter()
                 .map(|link| link.partner)
                 .collect()
         };
@@ -210,7 +211,7 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
     if direction.writes_metakocka() {
         // Read again: the pull may have changed them.
         let texts: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
-        let fresh = super::pull::contacts(run, texts).await?;
+        let fresh = Contacts::load(run.powers, texts).await?.by_id(run).await?;
         let linked = linked_ids(run, &fresh.keys().map(|id| id.0.clone()).collect::<Vec<_>>()).await?;
         let (linked, unlinked): (Vec<Contact>, Vec<Contact>) =
             fresh.into_values().partition(|contact| linked.contains(&contact.id.0));
@@ -254,7 +255,7 @@ async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
             let page = storage.scan(QUARANTINE, after, &[], 2_000).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
-            for row in page.iter().filter_map(Quarantined::read) {
+            for row in Quarantined::read_all(&page)? {
                 match row.status {
                     Severity::Quarantined => quarantined += 1,
                     Severity::NeedsReview => {

@@ -65,6 +65,13 @@ impl Settings {
         self.settle_ms.unwrap_or(DEFAULT_SETTLE_MS)
     }
 
+    /// How long a claim holds before its request is sent, milliseconds: a request that leaves within it is over before
+    /// another run may take it for lost.
+    #[must_use]
+    pub fn claim_holds(&self) -> u64 {
+        (self.settle() / 5).max(200)
+    }
+
     /// How far two empty look-ups must lie apart: 10 s, and a tenth of that where settling takes less than 30 s.
     #[must_use]
     pub fn between_looks(&self) -> u64 {

@@ -1,15 +1,17 @@
 //! Writes whose outcome is not known: found at the start of a run, looked for, and settled one way or the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::context::{Group, Run, Stop, WINDOW};
-use super::create::{adopt, give_up, review, unconditional, windows};
+use super::create::{adopt, give_up, review, windows};
+use super::effect::Effect;
 use super::look::{Candidate, Look, look_up};
-use super::reconcile::{reconcile, reconcile_unclear};
-use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{Intent, IntentState, KeyKind, LINKS, Severity};
+use super::reconcile::{reconcile, reconcile_in_doubt};
+use super::unreadable::Contacts;
+use crate::ledger::{Intent, IntentState, KeyKind, LINKS, OUTBOX, Severity};
 use crate::metakocka::outcome::Treatment;
 use crate::model::CrmId;
+use crate::ports::Write;
 
 /// An empty look-up counts when it comes after the settling time; so many are needed before another send.
 const MISSES: u32 = 2;
@@ -17,39 +19,65 @@ const MISSES: u32 = 2;
 /// So often one run looks after updates without a known outcome.
 const UPDATE_TRIES: u32 = 2;
 
-/// Loads what earlier runs left open. A create found in the middle may have been sent up to this moment, so its
-/// settling time starts now.
+/// Everything in the outbox.
+async fn outbox(run: &Run<'_>) -> Result<Vec<Intent>, Stop> {
+    let mut intents = Vec::new();
+    let mut after = None;
+    loop {
+        let page = run.powers.storage.scan(OUTBOX, after, &[], 2_000).await?;
+        let Some(last) = page.last() else { return Ok(intents) };
+        after = Some(last.id.clone());
+        for entry in &page {
+            intents.push(Intent::read(entry)?);
+        }
+    }
+}
+
+/// Loads what earlier runs left open. A write found in the middle may have been sent up to this moment, so its settling
+/// time starts now. Should another run of this tenant still be at work on it, that run sees that it was overtaken.
 ///
 /// # Errors
 ///
-/// When storage fails.
+/// When storage fails or an intent cannot be read.
 pub async fn recover(run: &Run<'_>) -> Result<(), Stop> {
-    let mut after = None;
-    let mut pending = Vec::new();
-    let mut writes = Vec::new();
-    loop {
-        let page = run.powers.storage.scan(crate::ledger::OUTBOX, after, &[], 2_000).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
-        for mut intent in page.iter().filter_map(Intent::read) {
-            let unclear = match intent.state {
-                IntentState::Open => Some(IntentState::Unknown),
-                IntentState::UpdateOpen => Some(IntentState::UpdateUnknown),
-                _ => None,
-            };
-            if let Some(state) = unclear {
-                intent.state = state;
-                intent.since = run.began;
-                intent.until = run.now().plus(run.settings.settle());
-                intent.misses = 0;
-                writes.push(unconditional(intent.write()));
+    let mut pending = outbox(run).await?;
+    let mut groups = Vec::new();
+    for (record, intent) in pending.iter_mut().enumerate() {
+        let state = match intent.state {
+            IntentState::Open => IntentState::Unknown,
+            IntentState::UpdateOpen => IntentState::UpdateUnknown,
+            _ => continue,
+        };
+        intent.state = state;
+        intent.since = run.began;
+        intent.until = run.now().plus(run.settings.settle());
+        intent.misses = 0;
+        groups.push(Group::silent(record, vec![intent.write()]));
+    }
+    if !run.gate.is_dry() {
+        let stored = run.store(groups).await?;
+        if stored.lost().is_empty() {
+            for (record, intent) in pending.iter_mut().enumerate() {
+                intent.revision = stored.revision(record, 0).or(intent.revision);
             }
-            pending.push(intent);
+        } else {
+            // Another run has moved on with some of them: what it says counts.
+            pending = outbox(run).await?;
         }
     }
     *run.pending.borrow_mut() = pending;
+    Ok(())
+}
+
+/// Learns what other runs have put on record since: their creates are not to be doubled.
+///
+/// # Errors
+///
+/// When storage fails or an intent cannot be read.
+pub async fn refresh(run: &Run<'_>) -> Result<(), Stop> {
+    let fresh = outbox(run).await?;
     if !run.gate.is_dry() {
-        run.put(writes).await?;
+        *run.pending.borrow_mut() = fresh;
     }
     Ok(())
 }
@@ -75,9 +103,60 @@ pub async fn resolve(run: &Run<'_>, first_look: bool) -> Result<(), Stop> {
     Ok(())
 }
 
+/// What a look has shown about an in-doubt create.
+enum Settled {
+    /// Found, or for a person: over once the writes are stored.
+    Over(Group, Option<CrmId>),
+    /// Still open, with the write that says how far it has come.
+    Open(Intent, Option<Write>),
+}
+
 async fn resolve_window(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop> {
+    let candidates = still_wanted(run, intents).await?;
+    let looks = look_up(run, &candidates).await?;
+    let mut groups = Vec::new();
+    let mut followed: Vec<(Intent, Option<CrmId>)> = Vec::new();
+    let mut open = Vec::new();
+    let mut stop = None;
+    for (record, (candidate, look)) in candidates.into_iter().zip(looks).enumerate() {
+        let intent = candidate.intent.clone();
+        if let Look::Inconclusive(error) = &look
+            && error.treatment() == Treatment::StopRun
+        {
+            stop = stop.or(Some(Stop::Call(error.clone())));
+        }
+        match settle(run, record, candidate, look) {
+            Settled::Over(group, pushes) => {
+                groups.push(group);
+                followed.push((intent, pushes));
+            }
+            Settled::Open(intent, write) => open.push((intent, write)),
+        }
+    }
+    let records: Vec<usize> = groups.iter().map(|group| group.record).collect();
+    let stored = run.store(groups).await?;
+    let mut adopted = Vec::new();
+    for (record, (intent, pushes)) in records.into_iter().zip(followed) {
+        if stored.is_lost(record) {
+            run.taken(&intent.contact);
+        } else {
+            adopted.extend(pushes);
+        }
+    }
+    keep_open(run, open).await?;
+    if let Some(stop) = stop {
+        return Err(stop);
+    }
+    reconcile(run, adopted).await
+}
+
+/// The intents whose contact is still there. One whose contact was deleted is over: a partner that was made is left alone,
+/// like every other one. One whose contact cannot be read waits.
+async fn still_wanted(run: &Run<'_>, intents: Vec<Intent>) -> Result<Vec<Candidate>, Stop> {
     let ids = intents.iter().map(|intent| intent.contact.0.clone()).collect();
-    let contacts: BTreeMap<CrmId, Contact> = super::pull::contacts(run, ids).await?;
+    let contacts = Contacts::load(run.powers, ids).await?;
+    let unreadable: BTreeSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+    let contacts = contacts.by_id(run).await?;
     let mut candidates = Vec::new();
     let mut orphans = Vec::new();
     for intent in intents {
@@ -85,69 +164,72 @@ async fn resolve_window(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop>
             Some(contact) => {
                 candidates.push(Candidate { contact: contact.clone(), fields: contact.fields(None), intent })
             }
-            // Deleted in the CRM meanwhile: a partner that was made is left alone, like every other one.
-            None => orphans.push(intent.done()),
+            None if unreadable.contains(&intent.contact) => run.pending.borrow_mut().push(intent),
+            None => orphans.push(Group::silent(orphans.len(), vec![intent.done()])),
         }
     }
-    run.put(orphans).await?;
-    let looks = look_up(run, &candidates).await?;
-    let mut groups = Vec::new();
-    let mut adopted = Vec::new();
-    let mut still_open = Vec::new();
-    let mut stop = None;
-    for (record, (candidate, look)) in candidates.into_iter().zip(looks).enumerate() {
-        match look {
-            Look::Free(read) => {
-                let (writes, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-                adopted.extend(pushes.then(|| candidate.contact.id.clone()));
-                groups.push(Group { record, writes });
+    // A lost race here means that another run has settled it.
+    let _others = run.store(orphans).await?;
+    Ok(candidates)
+}
+
+fn settle(run: &Run<'_>, record: usize, candidate: Candidate, look: Look) -> Settled {
+    match look {
+        Look::Free(read) => {
+            let (writes, effect, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
+            Settled::Over(Group { record, writes, effect }, pushes.then_some(candidate.contact.id))
+        }
+        Look::Review { code, reason } => {
+            let (writes, effect) = review(run, &candidate, code, reason);
+            Settled::Over(Group { record, writes, effect }, None)
+        }
+        Look::Inconclusive(_) => Settled::Open(candidate.intent, None),
+        Look::Absent { .. } => {
+            let Candidate { contact, fields, mut intent } = candidate;
+            if run.now() < intent.until {
+                return Settled::Open(intent, None);
             }
-            Look::Review { code, reason } => {
-                groups.push(Group { record, writes: review(run, &candidate, code, reason) });
-            }
-            Look::Absent { .. } => {
-                let Candidate { contact, fields, mut intent } = candidate;
-                let writes = if run.now() < intent.until {
-                    Vec::new()
-                } else if intent.misses + 1 < MISSES {
-                    intent.misses += 1;
-                    intent.until = run.now().plus(run.settings.between_looks());
-                    vec![unconditional(intent.write())]
-                } else if intent.key_kind == KeyKind::Name {
-                    let reason = "the create was sent and its outcome is unknown; without a tax number or e-mail it is \
-                                  never sent twice: look in Metakocka, then link or retry it"
+            if intent.misses + 1 < MISSES {
+                intent.misses += 1;
+                intent.until = run.now().plus(run.settings.between_looks());
+            } else if intent.key_kind == KeyKind::Name {
+                let reason =
+                    "the create was sent and its outcome is unknown; without a tax number or e-mail it is \
+                              never sent twice: look in Metakocka, then link or retry it"
                         .to_owned();
-                    groups.push(Group {
-                        record,
-                        writes: vec![
-                            intent.done(),
-                            give_up(run, &contact, &fields, Severity::Quarantined, "outcome-unknown", reason),
-                        ],
-                    });
-                    continue;
-                } else {
-                    intent.state = IntentState::Planned;
-                    intent.misses = 0;
-                    vec![unconditional(intent.write())]
-                };
-                intent.revision = Some(0);
-                still_open.push(intent);
-                groups.push(Group { record, writes });
+                let mut effect = Effect::default();
+                let severity = Severity::Quarantined;
+                let given_up =
+                    give_up(run, &contact, &fields, severity, "outcome-unknown", reason, &mut effect);
+                return Settled::Over(Group { record, writes: vec![intent.done(), given_up], effect }, None);
+            } else {
+                intent.state = IntentState::Planned;
+                intent.misses = 0;
             }
-            Look::Inconclusive(error) => {
-                if error.treatment() == Treatment::StopRun {
-                    stop = stop.or(Some(Stop::Call(error)));
-                }
-                still_open.push(candidate.intent);
-            }
+            let write = intent.write();
+            Settled::Open(intent, Some(write))
         }
     }
-    run.store(groups).await?;
-    run.pending.borrow_mut().extend(still_open);
-    if let Some(stop) = stop {
-        return Err(stop);
+}
+
+/// Stores how far open intents have come and keeps them for the rest of the run.
+pub(super) async fn keep_open(run: &Run<'_>, open: Vec<(Intent, Option<Write>)>) -> Result<(), Stop> {
+    let groups = open
+        .iter()
+        .enumerate()
+        .filter_map(|(record, (_, write))| write.clone().map(|write| Group::silent(record, vec![write])));
+    let stored = run.store(groups.collect()).await?;
+    for (record, (mut intent, _)) in open.into_iter().enumerate() {
+        if stored.is_lost(record) {
+            run.taken(&intent.contact);
+        } else {
+            intent.revision = stored.revision(record, 0).or(intent.revision);
+            let mut pending = run.pending.borrow_mut();
+            pending.retain(|known| known.contact != intent.contact);
+            pending.push(intent);
+        }
     }
-    reconcile(run, adopted).await
+    Ok(())
 }
 
 /// Updates without a known outcome are merged again once they have settled.
@@ -161,8 +243,9 @@ async fn settle_updates(run: &Run<'_>, now: crate::model::Time) -> Result<(), St
         .into_iter()
         .partition(|intent| intent.state == IntentState::UpdateUnknown && now >= intent.until);
     *run.pending.borrow_mut() = rest;
-    run.put(due.iter().map(Intent::done).collect()).await?;
-    reconcile_unclear(run, due.into_iter().map(|intent| intent.contact).collect()).await
+    // Each intent goes when the outcome of the new look is stored, never before: an edit whose update was lost would not
+    // travel any more.
+    reconcile_in_doubt(run, due).await
 }
 
 /// Sends what is on record as decided and not sent.
@@ -185,12 +268,10 @@ async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
             .into_iter()
             .map(|entry| entry.id)
             .collect();
-        let found = run.powers.storage.get_many(COLLECTION, ids).await?;
-        let contacts: BTreeMap<CrmId, Contact> = found
-            .iter()
-            .filter_map(|entry| Contact::read(entry).ok().flatten())
-            .map(|contact| (contact.id.clone(), contact))
-            .collect();
+        let contacts = Contacts::load(run.powers, ids).await?;
+        let unreadable: BTreeSet<CrmId> =
+            contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+        let contacts = contacts.by_id(run).await?;
         for intent in window {
             match contacts.get(&intent.contact) {
                 Some(contact) if !linked.contains(&intent.contact.0) => {
@@ -198,17 +279,19 @@ async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
                     // The contact may have been edited since: its key is what it says now.
                     let fresh = Intent::new(contact.id.clone(), &fields, run.now());
                     let intent = Intent {
-                        revision: intent.revision.or(Some(0)),
+                        revision: intent.revision,
                         attempts: intent.attempts,
                         before: intent.before.clone(),
                         ..fresh
                     };
                     queue.push(Candidate { contact: contact.clone(), fields, intent });
                 }
-                _ => obsolete.push(intent.done()),
+                None if unreadable.contains(&intent.contact) => run.pending.borrow_mut().push(intent.clone()),
+                _ => obsolete.push(Group::silent(obsolete.len(), vec![intent.done()])),
             }
         }
     }
-    run.put(obsolete).await?;
+    // A lost race here means that another run is at work on it.
+    let _others = run.store(obsolete).await?;
     windows(run, queue).await
 }

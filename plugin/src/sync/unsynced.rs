@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::context::Stop;
 use super::merge::Side;
 use super::report::Failure;
 use crate::crm::COLLECTION;
 use crate::ledger::{LINKS, OUTBOX, QUARANTINE, Quarantined, SEEN, Seen, Severity};
 use crate::model::{CrmId, MkId};
-use crate::ports::{Powers, StorageError};
+use crate::ports::Powers;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +48,10 @@ pub async fn unsynced(
             contacts(powers, after, limit).await
         }
     };
-    page.map_err(|error| Failure { code: "storage".to_owned(), message: error.to_string() })
+    page.map_err(|stop| stop.failure())
 }
 
-async fn contacts(
-    powers: Powers<'_>,
-    after: Option<String>,
-    limit: u32,
-) -> Result<UnsyncedPage, StorageError> {
+async fn contacts(powers: Powers<'_>, after: Option<String>, limit: u32) -> Result<UnsyncedPage, Stop> {
     let storage = powers.storage;
     let page = storage.scan(COLLECTION, after, &["status"], limit).await?;
     let Some(last) = page.last() else { return Ok((Vec::new(), Some("metakocka:".to_owned()))) };
@@ -65,13 +62,11 @@ async fn contacts(
     let waiting: BTreeSet<String> =
         storage.get_many(OUTBOX, ids.clone()).await?.into_iter().map(|entry| entry.id).collect();
     let given_up = ids.iter().map(|id| Quarantined::crm_entry(&CrmId(id.clone()))).collect();
-    let given_up: BTreeMap<String, Quarantined> = storage
-        .get_many(QUARANTINE, given_up)
-        .await?
-        .iter()
-        .filter_map(Quarantined::read)
-        .filter_map(|row| row.crm_id.clone().map(|id| (id.0, row)))
-        .collect();
+    let given_up: BTreeMap<String, Quarantined> =
+        Quarantined::read_all(&storage.get_many(QUARANTINE, given_up).await?)?
+            .into_iter()
+            .filter_map(|row| row.crm_id.clone().map(|id| (id.0, row)))
+            .collect();
     let rows = ids
         .into_iter()
         .filter(|id| !linked.contains(id))
@@ -89,40 +84,31 @@ async fn contacts(
     Ok((rows, Some(next)))
 }
 
-async fn partners(
-    powers: Powers<'_>,
-    after: Option<String>,
-    limit: u32,
-) -> Result<UnsyncedPage, StorageError> {
+async fn partners(powers: Powers<'_>, after: Option<String>, limit: u32) -> Result<UnsyncedPage, Stop> {
     let page = powers.storage.scan(SEEN, after, &[], limit).await?;
     let next = page.last().map(|last| format!("metakocka:{}", last.id));
     let reasons =
         page.iter().map(|entry| Quarantined::metakocka_entry(&MkId(entry.id.clone()))).collect::<Vec<_>>();
-    let reasons: BTreeMap<String, Quarantined> = powers
-        .storage
-        .get_many(QUARANTINE, reasons)
-        .await?
-        .iter()
-        .filter_map(Quarantined::read)
-        .filter_map(|row| row.metakocka_id.clone().map(|id| (id.0, row)))
-        .collect();
-    let rows = page
-        .into_iter()
-        .filter_map(|entry| {
-            let seen: Seen = serde_json::from_slice(&entry.body).ok()?;
-            let (status, reason) = match reasons.get(&entry.id) {
-                Some(row) => (word(row.status), row.reason.clone()),
-                None => ("not_synced", seen.reason),
-            };
-            Some(UnsyncedRow {
-                side: Side::Metakocka,
-                crm_id: None,
-                metakocka_id: Some(entry.id),
-                status,
-                reason: Some(reason),
-            })
-        })
-        .collect();
+    let reasons: BTreeMap<String, Quarantined> =
+        Quarantined::read_all(&powers.storage.get_many(QUARANTINE, reasons).await?)?
+            .into_iter()
+            .filter_map(|row| row.metakocka_id.clone().map(|id| (id.0, row)))
+            .collect();
+    let mut rows = Vec::new();
+    for entry in page {
+        let seen = Seen::read(&entry)?;
+        let (status, reason) = match reasons.get(&entry.id) {
+            Some(row) => (word(row.status), row.reason.clone()),
+            None => ("not_synced", seen.reason),
+        };
+        rows.push(UnsyncedRow {
+            side: Side::Metakocka,
+            crm_id: None,
+            metakocka_id: Some(entry.id),
+            status,
+            reason: Some(reason),
+        });
+    }
     Ok((rows, next))
 }
 

@@ -352,6 +352,7 @@ impl ports::Storage for Storage {
                             ports::Change::Put(body) => store::Change::Put(body),
                             ports::Change::Merge(body) => store::Change::Merge(body),
                             ports::Change::Delete => store::Change::Delete,
+                            ports::Change::Check => store::Change::Check,
                         },
                     })
                     .collect();

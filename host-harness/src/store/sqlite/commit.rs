@@ -39,6 +39,8 @@ enum Step<'w> {
     /// To be merged into what is there.
     Merge(&'w [u8]),
     Delete,
+    /// Nothing: only what the write expects counts.
+    Check,
 }
 
 type Tasks<'w> = BTreeMap<Collection, Vec<Task<'w>>>;
@@ -117,6 +119,7 @@ impl Room {
                     Step::Merge(patch)
                 }
                 Change::Delete => Step::Delete,
+                Change::Check => Step::Check,
             };
             let task = Task { at, id: &write.id, expect: write.expect, step, found: None, revision: 0 };
             tasks.entry(write.collection).or_default().push(task);
@@ -417,13 +420,13 @@ fn merged(collection: Collection, entry: &Entry, patch: &[u8]) -> Result<Record<
     Ok(record.into_owned())
 }
 
-/// Gives each write its number, in the order of the commit. Deleting nothing gets none.
+/// Gives each write its number, in the order of the commit. Checks and deleting nothing get none.
 fn number(tasks: &mut Tasks<'_>, before: u64) -> u64 {
     let mut all: Vec<&mut Task<'_>> = tasks.values_mut().flatten().collect();
     all.sort_by_key(|task| task.at);
     let mut last = before;
     for task in all {
-        if !matches!(task.step, Step::Delete) || task.deletes() {
+        if !matches!(task.step, Step::Delete | Step::Check) || task.deletes() {
             last += 1;
             task.revision = last;
         }
