@@ -20,6 +20,8 @@ pub struct Base {
     pub names: Names,
     /// The full name column the CRM had.
     pub full_name: Option<String>,
+    /// The contact was set inactive by us, its partner being gone: only our own deactivation is ever undone.
+    pub deactivated: bool,
 }
 
 impl Base {
@@ -27,7 +29,7 @@ impl Base {
     #[must_use]
     pub fn agreed(fields: Fields, names: Names) -> Self {
         let full_name = fields.get(Field::FullName).map(str::to_owned);
-        Self { crm: fields, metakocka: Vec::new(), names, full_name }
+        Self { crm: fields, metakocka: Vec::new(), names, full_name, deactivated: false }
     }
 
     /// What the CRM held.
@@ -62,6 +64,9 @@ impl Serialize for Base {
         agreed_members(&mut map, &self.crm, &self.names)?;
         if self.full_name.as_deref() != self.crm.get(Field::FullName) {
             map.serialize_entry("stored_full_name", &self.full_name)?;
+        }
+        if self.deactivated {
+            map.serialize_entry("deactivated", &true)?;
         }
         if !self.metakocka.is_empty() {
             let sides: serde_json::Map<_, _> = self
@@ -133,6 +138,7 @@ impl<'de> Deserialize<'de> for Base {
                         "lastname" => {
                             base.names.last = map.next_value::<Option<String>>()?.unwrap_or_default()
                         }
+                        "deactivated" => base.deactivated = map.next_value()?,
                         "stored_full_name" => full_name = Some(map.next_value::<Option<String>>()?),
                         name => {
                             let value: Option<String> = map.next_value()?;

@@ -216,7 +216,8 @@ pub fn adopted(run: &Run<'_>, contact: &Contact, partner: &Partner, merged: &Mer
 /// Sets a contact inactive because its partner is gone; everything else of both stays.
 #[must_use]
 pub fn deactivate(run: &Run<'_>, contact: &Contact, link: &Link) -> Vec<Write> {
-    let gone = Link { state: LinkState::ErpGone, ..link.clone() };
+    let mut gone = Link { state: LinkState::ErpGone, ..link.clone() };
+    gone.base.deactivated = contact.active;
     let mut writes = vec![gone.write(&run.now().text())];
     if contact.active {
         writes.push(Write {

@@ -153,6 +153,10 @@ pub struct Run<'a> {
     pub once_more: RefCell<BTreeSet<CrmId>>,
     /// How often in-doubt updates were looked at; they are not sent in a loop.
     pub updates_settled: Cell<u32>,
+    /// Contacts the plan under way has decided about.
+    decided: RefCell<BTreeSet<CrmId>>,
+    /// Contacts whose link the stored plan has made.
+    admitted: RefCell<BTreeSet<CrmId>>,
     /// Commits of others met so far: as long as it stays the same, what was read is still so.
     foreign: Cell<u64>,
     /// Whether any conflict is stored.
@@ -205,6 +209,8 @@ impl<'a> Run<'a> {
             revision: Cell::new(newest),
             crm_was_empty: Cell::new(empty),
             updates_settled: Cell::new(0),
+            decided: RefCell::default(),
+            admitted: RefCell::default(),
             foreign: Cell::new(0),
             counted: RefCell::default(),
             troubled: RefCell::default(),
@@ -354,6 +360,32 @@ impl<'a> Run<'a> {
         }
         self.revision.set(last);
         self.checkpoint.borrow_mut().follow(before, last);
+    }
+
+    /// Remembers, in a dry run, that the plan has decided about a contact: it stands in the plan once.
+    pub fn planned(&self, id: &CrmId) {
+        if self.gate.is_dry() {
+            self.decided.borrow_mut().insert(id.clone());
+        }
+    }
+
+    /// Whether the plan under way has decided about a contact already.
+    #[must_use]
+    pub fn is_planned(&self, id: &CrmId) -> bool {
+        self.decided.borrow().contains(id)
+    }
+
+    /// Lets what follows from an item of the stored plan pass with it: the plan shows the values with the link.
+    pub fn follow_up(&self, id: &CrmId) {
+        if self.gate.is_stored() {
+            self.admitted.borrow_mut().insert(id.clone());
+        }
+    }
+
+    /// Whether an update of this contact follows from an item of the stored plan that was carried out.
+    #[must_use]
+    pub fn follows_up(&self, id: &CrmId) -> bool {
+        self.admitted.borrow().contains(id)
     }
 
     /// Says that another run of this tenant has taken or settled a record: this one leaves it to it.

@@ -13,11 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
+use super::adopt::{Adoption, Linked};
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
 use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_key, only_one_claims};
-use super::merge::{Rules, Side, Versions, merge};
+use super::merge::Side;
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
 use super::reconcile::reconcile;
@@ -148,16 +149,10 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
                 }
             }
             Look::Free(read) => {
-                let item = || Item {
-                    action: Action::Link,
-                    metakocka_id: Some(read.partner.id.0.clone()),
-                    fields: Vec::new(),
-                    ..create_item(&candidate)
-                };
-                if run.gate.admits(item) {
-                    let (writes, effect, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-                    groups.push(Group { record: groups.len(), writes, effect });
-                    followed.push((candidate.contact.id, pushes));
+                if run.gate.admits(|| Adoption::of(run, &candidate.contact, &read.partner).item()) {
+                    let linked = adopt(run, &candidate.contact, &candidate.intent, &read);
+                    groups.push(Group { record: groups.len(), writes: linked.writes, effect: linked.effect });
+                    followed.push((candidate.contact.id, linked.pushes));
                 }
             }
             Look::Review { code, reason } => {
@@ -170,7 +165,7 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
                 if run.gate.admits(item) {
                     let (writes, effect) = review(run, &candidate, code, reason.clone());
                     groups.push(Group { record: groups.len(), writes, effect });
-                    followed.push((candidate.contact.id, false));
+                    followed.push((candidate.contact.id, None));
                 }
             }
             Look::Inconclusive(error) => {
@@ -188,8 +183,8 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
     for (record, (id, pushes)) in followed.into_iter().enumerate() {
         if stored.is_lost(record) {
             run.taken(&id);
-        } else if pushes {
-            adopted.push(id);
+        } else {
+            adopted.extend(pushes);
         }
     }
     if let Some(stop) = stop {
@@ -276,38 +271,13 @@ fn create_item(candidate: &Candidate) -> Item {
     }
 }
 
-/// Links a contact with the partner that was found for it. Says whether fields still have to travel.
-pub(super) fn adopt(
-    run: &Run<'_>,
-    contact: &Contact,
-    intent: &Intent,
-    read: &Read,
-) -> (Vec<Write>, Effect, bool) {
-    let base = Base::default();
-    let crm = contact.fields(None);
-    let merged = merge(
-        Versions {
-            base: &base,
-            crm: &crm,
-            metakocka: &read.partner.fields,
-            crm_modified: contact.modified,
-            metakocka_seen: run.now(),
-        },
-        Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },
-    );
-    let mut effect = Effect { conflicts: merged.contested, ..Effect::crm_updated(!merged.to_crm.is_empty()) };
-    if intent.attempts > 0 {
-        // Our own create, whose answer was lost. What an earlier run has sent takes one look now.
-        effect.metakocka_created = 1;
-        effect.calls_least = if intent.since > run.began { 3 } else { 1 };
-    } else {
-        effect.linked = 1;
-        effect.calls_least = 1;
-    }
-    run.settled(&contact.id);
-    let (mut writes, pushes) = apply::adopted(run, contact, &read.partner, &merged);
-    writes.push(intent.done());
-    (writes, effect, pushes)
+/// Links a contact with the partner that was found for it.
+pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Read) -> Linked {
+    let mut linked = Adoption::of(run, contact, &read.partner).link(run, Some(intent));
+    // What an earlier run has sent takes one look now.
+    let sent_now = intent.attempts > 0 && intent.since > run.began;
+    linked.effect.calls_least = if sent_now { 3 } else { 1 };
+    linked
 }
 
 pub(super) fn review(
@@ -445,7 +415,7 @@ async fn read_back(
 /// What a send has led to.
 enum Outcome {
     /// Over, once the writes are stored.
-    Over(Vec<Write>, Effect, bool),
+    Over(Vec<Write>, Effect, Option<CrmId>),
     /// In doubt.
     Open(Intent),
 }
@@ -481,7 +451,7 @@ async fn store_outcomes(run: &Run<'_>, sent: Vec<(Candidate, Sent, Vec<Read>)>) 
     let mut adopted = Vec::new();
     for (record, (candidate, made, pushes)) in followed.into_iter().enumerate() {
         match made {
-            _ if !stored.is_lost(record) => adopted.extend(pushes.then_some(candidate.contact.id)),
+            _ if !stored.is_lost(record) => adopted.extend(pushes),
             Some((id, read)) => overtaken(run, candidate, id, read).await?,
             None => run.taken(&candidate.contact.id),
         }
@@ -501,7 +471,7 @@ fn judge_send(
         Sent::Created(id) => {
             let read = found.into_iter().find(|read| read.partner.id == id);
             let (writes, effect) = created(run, candidate, id, read.as_ref());
-            return Outcome::Over(writes, effect, false);
+            return Outcome::Over(writes, effect, None);
         }
         Sent::Withheld(_) => return Outcome::Open(candidate.intent.clone()),
         Sent::Refused(ref reason) | Sent::Unknown(ref reason) => reason.clone(),
@@ -519,19 +489,19 @@ fn judge_send(
     let hits: Vec<Read> = found.into_iter().filter(|read| is_hit(&candidate.intent, read)).collect();
     match judge(candidate, Ok((hits, Vec::new())), linked) {
         Look::Free(read) => {
-            let (writes, effect, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-            Outcome::Over(writes, effect, pushes)
+            let linked = adopt(run, &candidate.contact, &candidate.intent, &read);
+            Outcome::Over(linked.writes, linked.effect, linked.pushes)
         }
         _ if refused => {
             let mut effect = Effect::default();
             let severity = Severity::Quarantined;
             let given_up =
                 give_up(run, &candidate.contact, &candidate.fields, severity, "refused", reason, &mut effect);
-            Outcome::Over(vec![candidate.intent.done(), given_up], effect, false)
+            Outcome::Over(vec![candidate.intent.done(), given_up], effect, None)
         }
         Look::Review { code, reason } => {
             let (writes, effect) = review(run, candidate, code, reason);
-            Outcome::Over(writes, effect, false)
+            Outcome::Over(writes, effect, None)
         }
         Look::Absent { .. } | Look::Inconclusive(_) => {
             let mut intent = candidate.intent.clone();

@@ -14,17 +14,83 @@ const PAGE: u32 = 10_000;
 /// Hash (two halves) and id of a record.
 type Known = [u64; 3];
 
+/// Records in the order of their hashes, each with a bit that says it was met.
+#[derive(Default)]
+struct Shelf {
+    /// Sorted by hash.
+    records: Vec<Known>,
+    /// Positions in `records`, sorted by id.
+    by_id: Vec<u32>,
+    /// One bit per record.
+    met: Vec<Cell<u64>>,
+}
+
+impl Shelf {
+    fn sort(&mut self) {
+        self.records.sort_unstable();
+        let records = &self.records;
+        let mut by_id: Vec<u32> = (0..u32::try_from(records.len()).unwrap_or(u32::MAX)).collect();
+        by_id.sort_unstable_by_key(|position| records.get(*position as usize).map_or(0, |item| item[2]));
+        self.by_id = by_id;
+        self.met = vec![Cell::new(0); self.records.len().div_ceil(64)];
+    }
+
+    fn with_hash(&self, hash: RawHash) -> Option<usize> {
+        let halves = [(hash.0 >> 64) as u64, hash.0 as u64];
+        let position = self.records.partition_point(|item| [item[0], item[1]] < halves);
+        self.records.get(position).filter(|item| [item[0], item[1]] == halves).map(|_| position)
+    }
+
+    fn with_id(&self, id: &MkId) -> Option<usize> {
+        let key = id.key();
+        let id_at = |position: &u32| self.records.get(*position as usize).map_or(0, |item| item[2]);
+        let start = self.by_id.partition_point(|position| id_at(position) < key);
+        let position = self.by_id.get(start).filter(|position| id_at(position) == key)?;
+        Some(*position as usize)
+    }
+
+    /// Marks a record; says whether it was marked before.
+    fn mark(&self, position: usize) -> bool {
+        let Some(word) = self.met.get(position / 64) else { return false };
+        let bit = 1 << (position % 64);
+        word.replace(word.get() | bit) & bit != 0
+    }
+
+    fn is_met(&self, position: usize) -> bool {
+        self.met.get(position / 64).is_some_and(|word| word.get() & (1 << (position % 64)) != 0)
+    }
+
+    fn count_met(&self) -> u64 {
+        self.met.iter().map(|word| u64::from(word.get().count_ones())).sum()
+    }
+
+    fn forget_meetings(&self) {
+        for word in &self.met {
+            word.set(0);
+        }
+    }
+}
+
+/// How an element of the list is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// A live link, as it was.
+    Linked,
+    /// No live link, as it was.
+    Unlinked,
+    /// The partner was in the list already.
+    Again,
+}
+
 /// What storage knows of Metakocka's partners when a scan begins.
 #[derive(Default)]
 pub struct Index {
-    /// Live links: their partners are expected in a complete list. Sorted by hash.
-    links: Vec<Known>,
-    /// Positions in `links`, sorted by id.
-    by_id: Vec<u32>,
-    /// One bit per link: met in this scan.
-    met: Vec<Cell<u64>>,
-    /// Known, but not expected: partners without a link and partners whose contact or themselves are gone. Sorted by hash.
-    others: Vec<Known>,
+    /// Live links: their partners are expected in a complete list.
+    links: Shelf,
+    /// Partners without a link.
+    seen: Shelf,
+    /// Partners whose contact is gone: known, neither expected nor new.
+    left_alone: Shelf,
 }
 
 #[derive(Deserialize)]
@@ -57,7 +123,7 @@ impl Index {
         let mut index = Self::default();
         let expected = powers.storage.count(LINKS).await?;
         // Exactly as large as needed: growing by doubling would hold the old and the new list at once.
-        index.links.reserve_exact(usize::try_from(expected).unwrap_or(0));
+        index.links.records.reserve_exact(usize::try_from(expected).unwrap_or(0));
         let mut after = None;
         loop {
             let page =
@@ -66,8 +132,8 @@ impl Index {
                 let row: LinkRow<'_> = body(LINKS, entry)?;
                 let item = known(row.metakocka_id, row.raw_hash);
                 match row.state {
-                    None | Some(LinkState::Live) => index.links.push(item),
-                    Some(LinkState::CrmGone) => index.others.push(item),
+                    None | Some(LinkState::Live) => index.links.records.push(item),
+                    Some(LinkState::CrmGone) => index.left_alone.records.push(item),
                     // Should it come back, it is news.
                     Some(LinkState::ErpGone) => {}
                 }
@@ -82,7 +148,7 @@ impl Index {
             let page = powers.storage.scan(SEEN, after, &["raw_hash"], PAGE).await?;
             for entry in &page {
                 let row: SeenRow<'_> = body(SEEN, entry)?;
-                index.others.push(known(&entry.id, row.raw_hash));
+                index.seen.records.push(known(&entry.id, row.raw_hash));
             }
             match page.last() {
                 Some(last) => after = Some(last.id.clone()),
@@ -94,89 +160,78 @@ impl Index {
     }
 
     fn sort(&mut self) {
-        self.links.sort_unstable();
-        self.others.sort_unstable();
-        let links = &self.links;
-        let mut by_id: Vec<u32> = (0..u32::try_from(links.len()).unwrap_or(u32::MAX)).collect();
-        by_id.sort_unstable_by_key(|position| links.get(*position as usize).map_or(0, |item| item[2]));
-        self.by_id = by_id;
-        self.met = vec![Cell::new(0); self.links.len().div_ceil(64)];
+        for shelf in [&mut self.links, &mut self.seen, &mut self.left_alone] {
+            shelf.sort();
+        }
     }
 
     /// Starts over.
     pub fn forget_meetings(&self) {
-        for word in &self.met {
-            word.set(0);
+        for shelf in [&self.links, &self.seen, &self.left_alone] {
+            shelf.forget_meetings();
         }
     }
 
     /// Live links.
     #[must_use]
     pub fn live(&self) -> u64 {
-        self.links.len() as u64
+        self.links.records.len() as u64
     }
 
     /// Whether nothing at all is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.links.is_empty() && self.others.is_empty()
+        [&self.links, &self.seen, &self.left_alone].into_iter().all(|shelf| shelf.records.is_empty())
     }
 
     /// Whether any partner without a link is known.
     #[must_use]
-    pub fn knows_strangers(&self) -> bool {
-        !self.others.is_empty()
+    pub fn knows_unlinked(&self) -> bool {
+        !self.seen.records.is_empty()
     }
 
-    /// Whether a record with these bytes is known; it counts as met. `Some(true)` is a live link.
-    pub fn meet_bytes(&self, hash: RawHash) -> Option<bool> {
-        let halves = [(hash.0 >> 64) as u64, hash.0 as u64];
-        let find = |list: &[Known]| {
-            let position = list.partition_point(|item| [item[0], item[1]] < halves);
-            list.get(position).filter(|item| [item[0], item[1]] == halves).map(|_| position)
-        };
-        if let Some(position) = find(&self.links) {
-            self.mark(position);
-            return Some(true);
+    /// Whether a record with these bytes is known; it counts as met.
+    pub fn meet_bytes(&self, hash: RawHash) -> Option<Met> {
+        for (shelf, met) in
+            [(&self.links, Met::Linked), (&self.seen, Met::Unlinked), (&self.left_alone, Met::Unlinked)]
+        {
+            if let Some(position) = shelf.with_hash(hash) {
+                return Some(if shelf.mark(position) { Met::Again } else { met });
+            }
         }
-        find(&self.others).map(|_| false)
+        None
     }
 
-    /// Notes that the partner with this id is there, with other bytes than before.
-    pub fn meet_id(&self, id: &MkId) {
-        let key = id.key();
-        let id_at = |position: &u32| self.links.get(*position as usize).map_or(0, |item| item[2]);
-        let start = self.by_id.partition_point(|position| id_at(position) < key);
-        if let Some(position) = self.by_id.get(start).copied().filter(|position| id_at(position) == key) {
-            self.mark(position as usize);
-        }
-    }
-
-    fn mark(&self, position: usize) {
-        if let Some(word) = self.met.get(position / 64) {
-            word.set(word.get() | (1 << (position % 64)));
-        }
-    }
-
-    fn is_met(&self, position: usize) -> bool {
-        self.met.get(position / 64).is_some_and(|word| word.get() & (1 << (position % 64)) != 0)
+    /// The partner with this id is there, with other bytes than before. Says whether it was in the list already.
+    pub fn meet_id(&self, id: &MkId) -> bool {
+        [&self.links, &self.seen, &self.left_alone]
+            .into_iter()
+            .find_map(|shelf| shelf.with_id(id).map(|position| shelf.mark(position)))
+            .unwrap_or(false)
     }
 
     /// How many live links were not met.
     #[must_use]
     pub fn missing(&self) -> u64 {
-        self.live() - self.met.iter().map(|word| u64::from(word.get().count_ones())).sum::<u64>()
+        self.live() - self.links.count_met()
     }
 
     /// Whether this partner has a live link that was not met.
     #[must_use]
     pub fn is_missing(&self, id: &MkId) -> bool {
-        let key = id.key();
-        let id_at = |position: &u32| self.links.get(*position as usize).map_or(0, |item| item[2]);
-        let start = self.by_id.partition_point(|position| id_at(position) < key);
-        self.by_id
-            .get(start)
-            .is_some_and(|position| id_at(position) == key && !self.is_met(*position as usize))
+        self.links.with_id(id).is_some_and(|position| !self.links.is_met(position))
+    }
+
+    /// How many partners without a link were not met.
+    #[must_use]
+    pub fn unlinked_missing(&self) -> u64 {
+        self.seen.records.len() as u64 - self.seen.count_met()
+    }
+
+    /// Whether this partner without a link was not met.
+    #[must_use]
+    pub fn is_unlinked_missing(&self, id: &MkId) -> bool {
+        self.seen.with_id(id).is_some_and(|position| !self.seen.is_met(position))
     }
 }
 
@@ -193,16 +248,20 @@ mod tests {
         let hashes: Vec<RawHash> = ["a", "b", "c"].iter().map(|text| RawHash::of(text.as_bytes())).collect();
         let mut index = Index::default();
         for (number, hash) in hashes.iter().enumerate() {
-            index.links.push(known(&format!("40{number}"), Some(&hash.to_string())));
+            index.links.records.push(known(&format!("40{number}"), Some(&hash.to_string())));
         }
-        index.others.push(known("500", Some(&RawHash::of(b"x").to_string())));
+        index.seen.records.push(known("500", Some(&RawHash::of(b"x").to_string())));
+        index.seen.records.push(known("600", Some(&RawHash::of(b"y").to_string())));
         index.sort();
         assert_eq!((index.live(), index.missing()), (3, 3));
-        assert_eq!(index.meet_bytes(hashes[1]), Some(true));
-        assert_eq!(index.meet_bytes(RawHash::of(b"x")), Some(false));
+        assert_eq!(index.meet_bytes(hashes[1]), Some(Met::Linked));
+        assert_eq!(index.meet_bytes(hashes[1]), Some(Met::Again));
+        assert_eq!(index.meet_bytes(RawHash::of(b"x")), Some(Met::Unlinked));
         assert_eq!(index.meet_bytes(RawHash::of(b"new")), None);
-        index.meet_id(&id("402"));
-        index.meet_id(&id("unknown"));
+        assert!(!index.meet_id(&id("402")) && index.meet_id(&id("402")) && index.meet_id(&id("401")));
+        assert!(!index.meet_id(&id("unknown")) && !index.meet_id(&id("unknown")));
+        assert_eq!(index.unlinked_missing(), 1);
+        assert!(index.is_unlinked_missing(&id("600")) && !index.is_unlinked_missing(&id("500")));
         assert_eq!(index.missing(), 1);
         assert!(index.is_missing(&id("400")));
         assert!(

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Run, Stop};
+use super::index::Index;
 use super::unreadable::{Contacts, UnreadableContact, give_up};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{KeyKind, LINKS, OUTBOX, name_key};
+use crate::ledger::{KeyKind, LINKS, Link, LinkState, OUTBOX, name_key};
+use crate::metakocka::client::PartnerKey;
 use crate::metakocka::partner::Partner;
 use crate::model::{CrmId, Field, email_key, tax_key};
 use crate::ports::Entry;
@@ -20,6 +22,8 @@ pub enum Matched {
     None,
     /// Exactly one.
     One(Box<Contact>),
+    /// A contact whose partner is gone from Metakocka and which has this partner's tax number: it was entered anew.
+    Returned(Box<(Contact, Link)>),
     /// More than one: a person has to say which.
     Several(Vec<CrmId>),
     /// A contact that may be it cannot be looked at now: unreadable, or another run is creating its partner. The partner
@@ -32,17 +36,22 @@ pub enum Matched {
 /// # Errors
 ///
 /// When storage fails.
-pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Matched>, Stop> {
+pub async fn match_contacts(
+    run: &Run<'_>,
+    partners: &[&Partner],
+    index: &Index,
+) -> Result<Vec<Matched>, Stop> {
     if run.crm_was_empty.get() {
         return Ok(vec![Matched::None; partners.len()]);
     }
-    let by_tax = candidates(run, partners, "tax_number", |partner| {
+    let mut by_tax = candidates(run, partners, "tax_number", |partner| {
         partner.fields.get(Field::TaxNumber).and_then(tax_key)
     })
     .await?;
     let by_email =
         candidates(run, partners, "email", |partner| partner.fields.get(Field::Email).and_then(email_key))
             .await?;
+    really_gone(run, &mut by_tax, index).await?;
     let own = own_creates(run, partners).await?;
     let busy = busy(run, [&by_tax, &by_email]).await?;
     let mut taken: BTreeSet<CrmId> = BTreeSet::new();
@@ -54,21 +63,49 @@ pub async fn match_contacts(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<
             (!claims.is_empty()).then_some(claims)
         };
         let found = [&by_tax, &by_email, &own].into_iter().find_map(free).unwrap_or_default();
+        let returned = by_tax.get(&position).map(|claims| claims.gone.as_slice()).unwrap_or_default();
         let waits =
             !found.unreadable.is_empty() || found.contacts.iter().any(|contact| busy.contains(&contact.id));
-        matches.push(match found.contacts.as_slice() {
+        matches.push(match (found.contacts.as_slice(), returned) {
             _ if waits => Matched::Wait,
-            [] => Matched::None,
-            [contact] => {
+            ([], []) => Matched::None,
+            ([], [pair]) if taken.insert(pair.0.id.clone()) => Matched::Returned(Box::new(pair.clone())),
+            ([contact], []) => {
                 taken.insert(contact.id.clone());
                 Matched::One(Box::new(contact.clone()))
             }
-            several => Matched::Several(several.iter().map(|contact| contact.id.clone()).collect()),
+            (several, returned) => Matched::Several(
+                several
+                    .iter()
+                    .chain(returned.iter().map(|(contact, _)| contact))
+                    .map(|contact| contact.id.clone())
+                    .collect(),
+            ),
         });
     }
     let unreadable = [by_tax, by_email].into_iter().flatten().flat_map(|(_, claims)| claims.unreadable);
     give_up(run, unreadable.collect()).await?;
     Ok(matches)
+}
+
+/// Keeps of the linked candidates those whose partner is gone: known to be, or missing from the list under way and missed by
+/// a direct look-up too.
+async fn really_gone(run: &Run<'_>, found: &mut BTreeMap<usize, Claims>, index: &Index) -> Result<(), Stop> {
+    for claims in found.values_mut() {
+        let mut gone = Vec::new();
+        for (contact, link) in std::mem::take(&mut claims.gone) {
+            if link.state == LinkState::ErpGone {
+                gone.push((contact, link));
+            } else if index.is_missing(&link.partner) {
+                run.report().calls_least += 1;
+                if run.client.partners(&PartnerKey::Id(link.partner.clone())).await?.is_empty() {
+                    gone.push((contact, link));
+                }
+            }
+        }
+        claims.gone = gone;
+    }
+    Ok(())
 }
 
 /// Candidates whose create another run has in hand: what it makes or finds is its business until it is done.
@@ -96,6 +133,8 @@ pub struct Claims {
     pub contacts: Vec<Contact>,
     /// Those that cannot.
     pub unreadable: Vec<UnreadableContact>,
+    /// Those with a link whose partner may be gone.
+    gone: Vec<(Contact, Link)>,
 }
 
 impl Claims {
@@ -167,19 +206,27 @@ async fn with_keys(
 
 async fn unlinked(run: &Run<'_>, found: Vec<(usize, Entry)>) -> Result<BTreeMap<usize, Claims>, Stop> {
     let ids: BTreeSet<String> = found.iter().map(|(_, entry)| entry.id.clone()).collect();
-    let mut linked: BTreeSet<String> = BTreeSet::new();
+    let mut linked: BTreeMap<String, Link> = BTreeMap::new();
     let ids: Vec<String> = ids.into_iter().collect();
     for page in ids.chunks(2_000) {
-        linked.extend(
-            run.powers.storage.get_many(LINKS, page.to_vec()).await?.into_iter().map(|entry| entry.id),
-        );
+        let links = Link::read_all(&run.powers.storage.get_many(LINKS, page.to_vec()).await?)?;
+        linked.extend(links.into_iter().map(|link| (link.contact.0.clone(), link)));
     }
     let mut free: BTreeMap<usize, Claims> = BTreeMap::new();
-    for (position, entry) in found.into_iter().filter(|(_, entry)| !linked.contains(&entry.id)) {
+    for (position, entry) in found {
+        let link = linked.get(&entry.id);
         let claims = free.entry(position).or_default();
         let contacts = Contacts::of(&[entry]);
-        claims.contacts.extend(contacts.readable);
-        claims.unreadable.extend(contacts.unreadable);
+        match link {
+            None => {
+                claims.contacts.extend(contacts.readable);
+                claims.unreadable.extend(contacts.unreadable);
+            }
+            Some(link) if link.state != LinkState::CrmGone => {
+                claims.gone.extend(contacts.readable.into_iter().map(|contact| (contact, link.clone())));
+            }
+            Some(_) => {}
+        }
     }
     Ok(free)
 }

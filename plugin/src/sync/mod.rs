@@ -1,6 +1,7 @@
 //! One file per stage of a run: pull, link, merge, plan, reconcile and create (the two halves of a push), apply, report.
 //! [`run`] tells the story.
 
+pub mod adopt;
 pub mod apply;
 pub mod context;
 pub mod create;

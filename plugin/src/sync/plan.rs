@@ -152,6 +152,12 @@ impl Gate {
         matches!(self, Self::Record(_))
     }
 
+    /// Whether a stored plan is carried out.
+    #[must_use]
+    pub const fn is_stored(&self) -> bool {
+        matches!(self, Self::Only(_))
+    }
+
     /// Whether the run is a normal one.
     #[must_use]
     pub const fn is_open(&self) -> bool {

@@ -6,17 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adopt::Adoption;
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, RACES, Run, Stop};
 use super::effect::Effect;
-use super::index::Index;
+use super::index::{Index, Met};
 use super::link::{Matched, match_contacts};
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
 use super::unreadable::Contacts;
 use crate::crm::Contact;
-use crate::ledger::{Base, Intent, LINKS, Link, LinkState, Quarantined, Seen, Severity};
+use crate::ledger::{LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity};
 use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, refused_connection, transport};
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, RefusalKind};
@@ -32,11 +33,14 @@ const PAGE: usize = 1_000;
 const BRAKE_LEAST: u64 = 5;
 
 /// What the survey found.
+#[derive(Default)]
 struct Survey {
     count: u64,
     announced: Option<u64>,
     unchanged: u64,
     changed: u64,
+    /// Partners that were in the list before.
+    again: u64,
     /// One bit per element: its bytes are new.
     is_changed: Vec<u64>,
 }
@@ -65,19 +69,25 @@ pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
     }
     // What other runs were creating when the list was read is in the outbox now, or has its link.
     super::unclear::refresh(run).await?;
+    if survey.again > 0 {
+        said_twice(run, survey.again);
+    }
     let missing = index.missing();
     if missing >= BRAKE_LEAST && missing * 10 > index.live() && !run.request.allow_mass_deactivation {
         return Err(Stop::MassDeactivation { missing, linked: index.live() });
     }
     {
         let mut report = run.report();
-        report.seen += survey.count;
+        report.seen += survey.count - survey.again;
         report.unchanged += survey.unchanged;
     }
     let to_push =
         if survey.changed > 0 { second_pass(run, &response, &survey, &index).await? } else { Vec::new() };
     if complete && missing > 0 {
         deactivate_missing(run, &index).await?;
+    }
+    if complete && index.unlinked_missing() > 0 && !run.gate.is_dry() {
+        forget_vanished(run, &index).await?;
     }
     Ok(to_push)
 }
@@ -87,7 +97,7 @@ async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Sur
     index.forget_meetings();
     response.body.rewind();
     let mut reader = ListReader::new(PARTNER_LIST);
-    let mut found = Survey { count: 0, announced: None, unchanged: 0, changed: 0, is_changed: Vec::new() };
+    let mut found = Survey::default();
     let nothing_known = index.is_empty();
     loop {
         let piece = response.body.read(PIECE).await.map_err(|error| transport(&error))?;
@@ -102,15 +112,20 @@ async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Sur
                 found.is_changed.push(0);
             }
             match if nothing_known { None } else { index.meet_bytes(RawHash::of(element)) } {
-                Some(true) => found.unchanged += 1,
-                Some(false) => {}
+                Some(Met::Linked) => found.unchanged += 1,
+                Some(Met::Unlinked) => {}
+                Some(Met::Again) => found.again += 1,
                 None => {
+                    if !nothing_known
+                        && let Ok(partner) = Partner::read(element)
+                        && index.meet_id(&partner.id)
+                    {
+                        found.again += 1;
+                        continue;
+                    }
                     found.changed += 1;
                     if let Some(word) = found.is_changed.last_mut() {
                         *word |= 1 << (position % 64);
-                    }
-                    if !nothing_known && let Ok(partner) = Partner::read(element) {
-                        index.meet_id(&partner.id);
                     }
                 }
             }
@@ -218,9 +233,10 @@ async fn carry_once(
     let unreadable: BTreeSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
     let contacts = contacts.by_id(run).await?;
     let conflicts = conflicts_of(run, contact_ids).await?;
+    let page = once_each(run, page);
     let strangers: Vec<&Partner> =
         page.iter().flatten().filter(|partner| !links.contains_key(&partner.id)).collect();
-    let mut matches = match_contacts(run, &strangers).await?.into_iter();
+    let mut matches = match_contacts(run, &strangers, index).await?.into_iter();
 
     let mut groups = Vec::new();
     let mut followed = Vec::new();
@@ -238,8 +254,14 @@ async fn carry_once(
                     _ => crm_gone(run, link, partner),
                 },
                 None => match matches.next().unwrap_or(Matched::None) {
-                    Matched::None => create(run, partner, index.knows_strangers()),
+                    Matched::None => create(run, partner, index.knows_unlinked()),
                     Matched::One(contact) => adopt(run, &contact, partner),
+                    Matched::Returned(pair) => {
+                        // The partner was entered anew: the contact's link goes on with it.
+                        let (contact, link) = *pair;
+                        let link = Link { partner: partner.id.clone(), state: LinkState::ErpGone, ..link };
+                        linked(run, &contact, &link, partner, &[])
+                    }
                     Matched::Several(ids) => several(run, partner, &ids),
                     Matched::Wait => Outcome::default(),
                 },
@@ -263,6 +285,31 @@ async fn carry_once(
         .filter(|(record, _)| stored.is_lost(*record))
         .map(|(_, element)| element)
         .collect())
+}
+
+/// Each partner of a page once: the first element of it counts.
+fn once_each(run: &Run<'_>, page: Vec<Element>) -> Vec<Element> {
+    let mut known = BTreeSet::new();
+    let before = page.len();
+    let page: Vec<Element> = page
+        .into_iter()
+        .filter(|element| element.as_ref().map_or(true, |partner| known.insert(partner.id.clone())))
+        .collect();
+    let again = (before - page.len()) as u64;
+    if again > 0 {
+        run.report().seen -= again;
+        said_twice(run, again);
+    }
+    page
+}
+
+fn said_twice(run: &Run<'_>, again: u64) {
+    run.powers.log.log(
+        Level::Warning,
+        Category::Api,
+        "Metakocka listed partners more than once: each counts once",
+        &[("again", &again.to_string())],
+    );
 }
 
 /// Links of the page's partners. When nothing was linked at the start, nothing of the first try can be, and the unique
@@ -307,11 +354,18 @@ fn linked(
             decisions: &decisions(known),
         },
     );
+    let back = link.state == LinkState::ErpGone;
+    let revive = back && !contact.active && link.base.deactivated;
     if !merged.to_metakocka.is_empty() || !merged.cleared.is_empty() {
         // The fresh read before the update decides again, for both sides at once.
-        return Outcome { pushes: Some(contact.id.clone()), ..Outcome::default() };
+        let pushes = Some(contact.id.clone());
+        let writes = if back && !run.gate.is_dry() {
+            came_back(run, contact, link, partner, revive)
+        } else {
+            Vec::new()
+        };
+        return Outcome { writes, effect: Effect::crm_updated(revive), pushes, ..Outcome::default() };
     }
-    let revive = link.state == LinkState::ErpGone && !contact.active;
     let update = !merged.to_crm.is_empty() || revive;
     if update && !run.gate.admits(|| update_item(contact, &partner.id, &merged.to_crm, &[]))
         || run.gate.is_dry()
@@ -319,7 +373,7 @@ fn linked(
         let effect = if update { Effect::default() } else { Effect::unchanged() };
         return Outcome { effect, ..Outcome::default() };
     }
-    let next = Link {
+    let mut next = Link {
         code: partner.code.clone(),
         status: apply::status(&merged, false),
         state: LinkState::Live,
@@ -328,6 +382,7 @@ fn linked(
         first_seen: Some(seen),
         ..link.clone()
     };
+    next.base.deactivated = false;
     let settled = Settled {
         contact,
         link: next,
@@ -339,46 +394,50 @@ fn linked(
     };
     let mut effect = if update { Effect::crm_updated(true) } else { Effect::unchanged() };
     effect.conflicts += merged.contested;
-    Outcome { writes: apply::settled(run, settled, Some(link)), effect, ..Outcome::default() }
+    let mut writes = apply::settled(run, settled, Some(link));
+    writes.extend(read_again(run, contact, partner, back));
+    Outcome { writes, effect, ..Outcome::default() }
+}
+
+/// A partner came back whose contact was edited meanwhile: the link lives again, and the contact with it where we had set it
+/// inactive. Its edits travel afterwards.
+fn came_back(run: &Run<'_>, contact: &Contact, link: &Link, partner: &Partner, revive: bool) -> Vec<Write> {
+    let mut live = Link { state: LinkState::Live, status: LinkStatus::Pending, ..link.clone() };
+    live.base.deactivated = false;
+    let settled =
+        Settled { contact, link: live, to_crm: &[], parked: &[], held: &[], known_conflicts: &[], revive };
+    let mut writes = apply::settled(run, settled, Some(link));
+    writes.extend(read_again(run, contact, partner, true));
+    writes
+}
+
+/// What was said about a partner that could not be read, or about a contact whose partner was gone, is over.
+fn read_again(run: &Run<'_>, contact: &Contact, partner: &Partner, back: bool) -> Vec<Write> {
+    if !run.has_quarantine.get() {
+        return Vec::new();
+    }
+    let mut writes =
+        vec![Seen::forget(&partner.id), Quarantined::release(Quarantined::metakocka_entry(&partner.id))];
+    if back {
+        writes.push(Quarantined::release(Quarantined::crm_entry(&contact.id)));
+    }
+    writes
 }
 
 /// Links a partner with the contact that was there before.
 fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
-    let base = Base::default();
-    let crm = contact.fields(None);
-    let merged = merge(
-        Versions {
-            base: &base,
-            crm: &crm,
-            metakocka: &partner.fields,
-            crm_modified: contact.modified,
-            metakocka_seen: run.began,
-        },
-        Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },
-    );
-    let item = || Item {
-        action: Action::Link,
-        ..update_item(contact, &partner.id, &merged.to_crm, &merged.to_metakocka)
-    };
-    if !run.gate.admits(item) {
+    let adoption = Adoption::of(run, contact, partner);
+    run.planned(&contact.id);
+    if !run.gate.admits(|| adoption.item()) {
         return Outcome::default();
     }
-    let (mut writes, pushes) = apply::adopted(run, contact, partner, &merged);
     let pending = run.pending.borrow();
     let intent = pending.iter().find(|intent| intent.contact == contact.id);
-    writes.extend(intent.map(Intent::done));
-    // A create that was sent and is found now was made by us; anything else was there before.
-    let ours = intent.is_some_and(|intent| intent.attempts > 0);
-    let effect = Effect {
-        metakocka_created: u64::from(ours),
-        linked: u64::from(!ours),
-        conflicts: merged.contested,
-        ..Effect::crm_updated(!merged.to_crm.is_empty())
-    };
+    let linked = adoption.link(run, intent);
     Outcome {
-        writes,
-        effect,
-        pushes: pushes.then(|| contact.id.clone()),
+        writes: linked.writes,
+        effect: linked.effect,
+        pushes: linked.pushes,
         settles: intent.map(|_| contact.id.clone()),
     }
 }
@@ -531,6 +590,21 @@ async fn deactivate_missing(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
         for ids in missing.chunks(500) {
             deactivate(run, ids.to_vec()).await?;
         }
+    }
+}
+
+/// Partners without a link that a complete list does not hold any more: nothing is left to say about them.
+async fn forget_vanished(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
+    let mut after = None;
+    loop {
+        let page = run.powers.storage.scan(SEEN, after, &["raw_hash"], 2_000).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id.clone());
+        let vanished =
+            page.iter().map(|entry| MkId(entry.id.clone())).filter(|id| index.is_unlinked_missing(id));
+        let writes = vanished
+            .flat_map(|id| [Seen::forget(&id), Quarantined::release(Quarantined::metakocka_entry(&id))]);
+        run.put_any(writes.collect()).await?;
     }
 }
 

@@ -158,7 +158,10 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
                 LinkState::Live if again || edited(&contact, link, parked(&conflicts, &contact)) => {
                     updates.push(contact.id.clone())
                 }
-                LinkState::Live | LinkState::ErpGone => {}
+                LinkState::Live => {}
+                LinkState::ErpGone => {
+                    groups.extend(partner_gone(run, &contact, link, given_up.get(&contact.id), groups.len()))
+                }
                 LinkState::CrmGone => {
                     // Deleted and made again under the same id.
                     let live = Link { state: LinkState::Live, ..link.clone() };
@@ -168,7 +171,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
                     updates.push(contact.id.clone());
                 }
             },
-            None if waiting.contains(&contact.id) || !contact.active => {}
+            None if waiting.contains(&contact.id) || !contact.active || run.is_planned(&contact.id) => {}
             None => {
                 let fields = contact.fields(None);
                 let hash = fingerprint(&fields);
@@ -218,6 +221,50 @@ fn parked<'c>(conflicts: &'c BTreeMap<CrmId, Vec<Conflict>>, contact: &Contact) 
     conflicts.get(&contact.id).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// A person works on a contact whose partner is gone: the edit cannot travel, and that is said, once for each edit.
+fn partner_gone(
+    run: &Run<'_>,
+    contact: &Contact,
+    link: &Link,
+    before: Option<&Quarantined>,
+    record: usize,
+) -> Option<Group> {
+    const CODE: &str = "partner-gone";
+    let hash = fingerprint(&contact.fields(Some(&link.base)));
+    let said = before.is_some_and(|before| before.code == CODE && before.record_hash == hash);
+    if said || !contact.active && !edited(contact, link, &[]) {
+        return None;
+    }
+    let reason = format!(
+        "partner {} of this contact is gone from Metakocka, so what is edited here cannot travel: enter the partner there \
+         again with the same tax number, or make a new contact",
+        link.partner
+    );
+    let item = || Item {
+        action: Action::Review,
+        crm_id: Some(contact.id.0.clone()),
+        metakocka_id: Some(link.partner.0.clone()),
+        fields: Vec::new(),
+        reason: Some(reason.clone()),
+    };
+    if !run.gate.admits(item) {
+        return None;
+    }
+    let mut effect = Effect::default();
+    let verdict = Verdict {
+        side: Side::Crm,
+        crm_id: Some(&contact.id),
+        metakocka_id: Some(&link.partner),
+        reason: reason.clone(),
+        code: CODE,
+        severity: Severity::NeedsReview,
+        record_hash: hash,
+        attempts: 0,
+    };
+    let writes = vec![apply::quarantine(run, verdict, &mut effect)];
+    Some(Group { record, writes, effect })
+}
+
 async fn links_of(run: &Run<'_>, ids: Vec<String>) -> Result<BTreeMap<CrmId, Link>, Stop> {
     let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?;
     Ok(links.into_iter().map(|link| (link.contact.clone(), link)).collect())
@@ -246,6 +293,7 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
         let contacts = page.readable;
         let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
         let conflicts = conflicts_of(run, ids.clone()).await?;
+        let given_up = quarantined(run, &ids).await?;
         let links = links_of(run, ids).await?;
         let mut groups = Vec::new();
         let mut strangers = Vec::new();
@@ -260,6 +308,9 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
                     };
                     let link = Link { status: next, ..link.clone() };
                     groups.push(Group::silent(record, vec![link.write(&run.now().text())]));
+                }
+                Some(link) if link.state == LinkState::ErpGone => {
+                    groups.extend(partner_gone(run, contact, link, given_up.get(&contact.id), record));
                 }
                 Some(_) => {}
                 None => strangers.push(contact),

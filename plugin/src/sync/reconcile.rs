@@ -378,6 +378,7 @@ fn decide(
         }
     };
     if merged.writes()
+        && !run.follows_up(&contact.id)
         && !run.gate.admits(|| update_item(&contact, &link.partner, &merged.to_crm, &merged.to_metakocka))
         || run.gate.is_dry()
     {

@@ -176,8 +176,8 @@ async fn still_wanted(run: &Run<'_>, intents: Vec<Intent>) -> Result<Vec<Candida
 fn settle(run: &Run<'_>, record: usize, candidate: Candidate, look: Look) -> Settled {
     match look {
         Look::Free(read) => {
-            let (writes, effect, pushes) = adopt(run, &candidate.contact, &candidate.intent, &read);
-            Settled::Over(Group { record, writes, effect }, pushes.then_some(candidate.contact.id))
+            let linked = adopt(run, &candidate.contact, &candidate.intent, &read);
+            Settled::Over(Group { record, writes: linked.writes, effect: linked.effect }, linked.pushes)
         }
         Look::Review { code, reason } => {
             let (writes, effect) = review(run, &candidate, code, reason);
