@@ -132,6 +132,16 @@ impl Link {
         entries.into_iter().map(Self::read).collect()
     }
 
+    /// The partner of an entry that holds at least `metakocka_id`.
+    #[must_use]
+    pub fn partner_of(entry: &Entry) -> Option<MkId> {
+        #[derive(Deserialize)]
+        struct Partner {
+            metakocka_id: MkId,
+        }
+        serde_json::from_slice(&entry.body).ok().map(|row: Partner| row.metakocka_id)
+    }
+
     /// The check that a contact has no link.
     #[must_use]
     pub fn none(contact: &CrmId) -> Write {

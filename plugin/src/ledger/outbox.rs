@@ -108,6 +108,12 @@ impl Intent {
         }
     }
 
+    /// Its key with its kind, in one text.
+    #[must_use]
+    pub fn match_key(&self) -> String {
+        format!("{:?} {}", self.key_kind, self.key)
+    }
+
     /// Whether it is about an update, not a create.
     #[must_use]
     pub const fn is_update(&self) -> bool {

@@ -14,6 +14,42 @@ pub struct CrmId(pub String);
 #[serde(transparent)]
 pub struct MkId(pub String);
 
+impl From<String> for CrmId {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<CrmId> for String {
+    fn from(id: CrmId) -> Self {
+        id.0
+    }
+}
+
+impl AsRef<str> for CrmId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for MkId {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<MkId> for String {
+    fn from(id: MkId) -> Self {
+        id.0
+    }
+}
+
+impl AsRef<str> for MkId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for CrmId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,7 +1,6 @@
 //! What all stages of one run share.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
@@ -13,7 +12,7 @@ use super::settings::Settings;
 use crate::ledger::{Checkpoint, Intent, Unreadable};
 use crate::metakocka::client::{Client, PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment};
-use crate::model::{CrmId, IdMaker, Time};
+use crate::model::{ById, CrmId, IdMaker, IdSet, Time};
 use crate::ports::{Category, Change, Commit, Expect, Level, Powers, StorageError, Write};
 
 /// The kind this build keeps in step.
@@ -95,14 +94,15 @@ impl Group {
 #[must_use = "of a record that lost its race nothing is stored"]
 #[derive(Debug, Default)]
 pub struct Stored {
-    lost: BTreeSet<usize>,
-    revisions: BTreeMap<usize, Vec<Option<u64>>>,
+    lost: Vec<usize>,
+    /// By record, in the order of its writes.
+    revisions: Vec<Vec<Option<u64>>>,
 }
 
 impl Stored {
     /// Records of which nothing is stored, somebody else having been faster.
     #[must_use]
-    pub const fn lost(&self) -> &BTreeSet<usize> {
+    pub fn lost(&self) -> &[usize] {
         &self.lost
     }
 
@@ -115,7 +115,7 @@ impl Stored {
     /// The revision a write of a stored record was given; `None` when it has none or cannot be told.
     #[must_use]
     pub fn revision(&self, record: usize, write: usize) -> Option<u64> {
-        self.revisions.get(&record)?.get(write).copied().flatten()
+        self.revisions.get(record)?.get(write).copied().flatten()
     }
 }
 
@@ -146,17 +146,17 @@ pub struct Run<'a> {
     /// No contact existed when the run began and nobody but us has written since.
     pub crm_was_empty: Cell<bool>,
     /// Records whose least calls are counted, so that looking at one again does not count again.
-    pub counted: RefCell<BTreeSet<CrmId>>,
+    pub counted: RefCell<IdSet<CrmId>>,
     /// Records nothing could be found out about so far: they fail unless a later look in the same run succeeds.
-    pub troubled: RefCell<BTreeMap<CrmId, (String, &'static str)>>,
+    pub troubled: RefCell<ById<CrmId, (CrmId, String, &'static str)>>,
     /// Records to be looked at once more in this run, their update having gone only half the way.
-    pub once_more: RefCell<BTreeSet<CrmId>>,
+    pub once_more: RefCell<IdSet<CrmId>>,
     /// How often in-doubt updates were looked at; they are not sent in a loop.
     pub updates_settled: Cell<u32>,
     /// Contacts the plan under way has decided about.
-    decided: RefCell<BTreeSet<CrmId>>,
+    decided: RefCell<IdSet<CrmId>>,
     /// Contacts whose link the stored plan has made.
-    admitted: RefCell<BTreeSet<CrmId>>,
+    admitted: RefCell<IdSet<CrmId>>,
     /// Commits of others met so far: as long as it stays the same, what was read is still so.
     foreign: Cell<u64>,
     /// Whether any conflict is stored.
@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
 
     /// Notes that nothing could be found out about a record.
     pub fn trouble(&self, id: &CrmId, error: &CallError) {
-        self.troubled.borrow_mut().insert(id.clone(), (error.to_string(), error.code()));
+        self.troubled.borrow_mut().insert(id.clone(), (id.clone(), error.to_string(), error.code()));
     }
 
     /// Notes that a record is settled after all.
@@ -311,7 +311,7 @@ impl<'a> Run<'a> {
                     break;
                 }
                 Commit::Lost(positions) => {
-                    let losers: BTreeSet<usize> =
+                    let losers: Vec<usize> =
                         positions.iter().filter_map(|position| owners.get(*position).copied()).collect();
                     if losers.is_empty() {
                         return Err(StorageError::Invalid("a lost race names no write".to_owned()));
@@ -416,7 +416,12 @@ fn number(chunk: &[Group], before: u64, stored: &mut Stored) {
             takes
         });
         let revisions = revisions.collect();
-        stored.revisions.insert(group.record, revisions);
+        if stored.revisions.len() <= group.record {
+            stored.revisions.resize_with(group.record + 1, Vec::new);
+        }
+        if let Some(slot) = stored.revisions.get_mut(group.record) {
+            *slot = revisions;
+        }
     }
 }
 

@@ -9,8 +9,6 @@
 //! or the link of the other. A claim holds for a part of the settling time only, so a run that was paused sends nothing that
 //! another one has meanwhile taken for lost.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use futures_util::{StreamExt, stream};
 
 use super::adopt::{Adoption, Linked};
@@ -26,12 +24,12 @@ use super::report::RecordError;
 use super::unclear::{keep_open, refresh};
 use crate::crm::Contact;
 use crate::ledger::{
-    Base, Intent, IntentState, KeyKind, LINKS, Link, LinkState, LinkStatus, OUTBOX, Quarantined, Severity,
+    Base, Intent, IntentState, LINKS, Link, LinkState, LinkStatus, OUTBOX, Quarantined, Severity,
 };
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
 use crate::metakocka::partner::add_body;
-use crate::model::{CrmId, Field, Fields, MkId};
+use crate::model::{ById, CrmId, Field, Fields, IdSet, MkId};
 use crate::ports::{Category, Change, Level, Write};
 
 /// So often claims may run out in one run before their records are left to the next one.
@@ -57,17 +55,17 @@ pub(super) async fn windows(run: &Run<'_>, mut queue: Vec<Candidate>) -> Result<
     let total = queue.len() as u64;
     let mut expired = 0;
     while !queue.is_empty() {
-        let blocked: BTreeSet<(KeyKind, String)> = run
+        let blocked: IdSet<String> = run
             .pending
             .borrow()
             .iter()
             .filter(|intent| matches!(intent.state, IntentState::Open | IntentState::Unknown))
-            .map(|intent| (intent.key_kind, intent.key.clone()))
+            .map(Intent::match_key)
             .collect();
-        let mut keys = BTreeSet::new();
+        let mut keys = IdSet::default();
         let (mut window, mut rest, mut postponed) = (Vec::new(), Vec::new(), Vec::new());
         for candidate in queue {
-            let key = (candidate.intent.key_kind, candidate.intent.key.clone());
+            let key = candidate.intent.match_key();
             if blocked.contains(&key) {
                 postponed.push(candidate);
             } else if window.len() < WINDOW && keys.insert(key) {
@@ -230,13 +228,13 @@ async fn confirm(run: &Run<'_>, claimed: Vec<Candidate>) -> Result<(Vec<Candidat
         return Ok((claimed, Vec::new()));
     }
     refresh(run).await?;
-    let ours: BTreeSet<&CrmId> = claimed.iter().map(|candidate| &candidate.contact.id).collect();
+    let ours: IdSet<CrmId> = claimed.iter().map(|candidate| candidate.contact.id.clone()).collect();
     run.pending.borrow_mut().retain(|intent| !ours.contains(&intent.contact));
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for mut candidate in claimed {
         let intent = &candidate.intent;
         let older = run.pending.borrow().iter().any(|other| {
-            (other.key_kind, &other.key) == (intent.key_kind, &intent.key)
+            other.match_key() == intent.match_key()
                 && (other.state == IntentState::Unknown
                     || other.state == IntentState::Open && other.revision < intent.revision)
         });
@@ -422,7 +420,7 @@ enum Outcome {
 
 /// Stores how sends ended. Answers the contacts that were linked and whose fields still have to travel.
 async fn store_outcomes(run: &Run<'_>, sent: Vec<(Candidate, Sent, Vec<Read>)>) -> Result<Vec<CrmId>, Stop> {
-    let ids: BTreeSet<String> =
+    let ids: IdSet<String> =
         sent.iter().flat_map(|(_, _, found)| found.iter().map(|read| read.partner.id.0.clone())).collect();
     let linked = linked(run, ids).await?;
     let mut groups = Vec::new();
@@ -465,7 +463,7 @@ fn judge_send(
     candidate: &Candidate,
     sent: Sent,
     found: Vec<Read>,
-    linked: &BTreeMap<MkId, Link>,
+    linked: &ById<MkId, Link>,
 ) -> Outcome {
     let reason = match sent {
         Sent::Created(id) => {
@@ -524,7 +522,7 @@ async fn overtaken(
     for _ in 0..RACES {
         let contact = vec![candidate.contact.id.0.clone()];
         let own = Link::read_all(&run.powers.storage.get_many(LINKS, contact.clone()).await?)?.pop();
-        let holder = linked(run, BTreeSet::from([id.0.clone()])).await?.remove(&id);
+        let holder = linked(run, IdSet::from_iter([id.0.clone()])).await?.remove(&id);
         let intent =
             run.powers.storage.get_many(OUTBOX, contact).await?.first().map(Intent::read).transpose()?;
         candidate.intent.revision = intent.and_then(|intent| intent.revision);

@@ -1,7 +1,5 @@
 //! Linking: which CRM record is this partner. Matching comes before creating, and never guesses.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::context::{Run, Stop};
 use super::index::Index;
 use super::unreadable::{Contacts, UnreadableContact, give_up};
@@ -9,7 +7,7 @@ use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{KeyKind, LINKS, Link, LinkState, OUTBOX, name_key};
 use crate::metakocka::client::PartnerKey;
 use crate::metakocka::partner::Partner;
-use crate::model::{CrmId, Field, email_key, tax_key};
+use crate::model::{ById, CrmId, Field, IdSet, email_key, tax_key};
 use crate::ports::Entry;
 
 /// More contacts than this under one key are not looked through.
@@ -54,16 +52,16 @@ pub async fn match_contacts(
     really_gone(run, &mut by_tax, index).await?;
     let own = own_creates(run, partners).await?;
     let busy = busy(run, [&by_tax, &by_email]).await?;
-    let mut taken: BTreeSet<CrmId> = BTreeSet::new();
+    let mut taken: IdSet<CrmId> = IdSet::default();
     let mut matches = Vec::with_capacity(partners.len());
     for position in 0..partners.len() {
-        let free = |found: &BTreeMap<usize, Claims>| -> Option<Claims> {
-            let mut claims = found.get(&position)?.clone();
+        let free = |found: &[Claims]| -> Option<Claims> {
+            let mut claims = found.get(position)?.clone();
             claims.contacts.retain(|contact| !taken.contains(&contact.id));
             (!claims.is_empty()).then_some(claims)
         };
-        let found = [&by_tax, &by_email, &own].into_iter().find_map(free).unwrap_or_default();
-        let returned = by_tax.get(&position).map(|claims| claims.gone.as_slice()).unwrap_or_default();
+        let found = [&by_tax[..], &by_email, &own].into_iter().find_map(free).unwrap_or_default();
+        let returned = by_tax.get(position).map(|claims| claims.gone.as_slice()).unwrap_or_default();
         let waits =
             !found.unreadable.is_empty() || found.contacts.iter().any(|contact| busy.contains(&contact.id));
         matches.push(match (found.contacts.as_slice(), returned) {
@@ -83,15 +81,15 @@ pub async fn match_contacts(
             ),
         });
     }
-    let unreadable = [by_tax, by_email].into_iter().flatten().flat_map(|(_, claims)| claims.unreadable);
+    let unreadable = [by_tax, by_email].into_iter().flatten().flat_map(|claims| claims.unreadable);
     give_up(run, unreadable.collect()).await?;
     Ok(matches)
 }
 
 /// Keeps of the linked candidates those whose partner is gone: known to be, or missing from the list under way and missed by
 /// a direct look-up too.
-async fn really_gone(run: &Run<'_>, found: &mut BTreeMap<usize, Claims>, index: &Index) -> Result<(), Stop> {
-    for claims in found.values_mut() {
+async fn really_gone(run: &Run<'_>, found: &mut [Claims], index: &Index) -> Result<(), Stop> {
+    for claims in found {
         let mut gone = Vec::new();
         for (contact, link) in std::mem::take(&mut claims.gone) {
             if link.state == LinkState::ErpGone {
@@ -109,16 +107,16 @@ async fn really_gone(run: &Run<'_>, found: &mut BTreeMap<usize, Claims>, index: 
 }
 
 /// Candidates whose create another run has in hand: what it makes or finds is its business until it is done.
-async fn busy(run: &Run<'_>, found: [&BTreeMap<usize, Claims>; 2]) -> Result<BTreeSet<CrmId>, Stop> {
-    let ids: BTreeSet<String> = found
+async fn busy(run: &Run<'_>, found: [&[Claims]; 2]) -> Result<IdSet<CrmId>, Stop> {
+    let ids: IdSet<String> = found
         .into_iter()
-        .flat_map(BTreeMap::values)
+        .flatten()
         .flat_map(|claims| &claims.contacts)
         .map(|contact| contact.id.0.clone())
         .collect();
-    let ours: BTreeSet<String> = run.pending.borrow().iter().map(|intent| intent.contact.0.clone()).collect();
-    let mut busy = BTreeSet::new();
-    let asked: Vec<String> = ids.difference(&ours).cloned().collect();
+    let ours: IdSet<String> = run.pending.borrow().iter().map(|intent| intent.contact.0.clone()).collect();
+    let mut busy = IdSet::default();
+    let asked: Vec<String> = ids.into_ids().filter(|id| !ours.contains(id)).collect();
     for page in asked.chunks(2_000) {
         let entries = run.powers.storage.get_many(OUTBOX, page.to_vec()).await?;
         busy.extend(entries.into_iter().map(|entry| CrmId(entry.id)));
@@ -156,18 +154,19 @@ impl Claims {
 /// # Errors
 ///
 /// When storage fails.
-pub async fn claimants(
-    run: &Run<'_>,
-    keys: Vec<(usize, KeyKind, String)>,
-) -> Result<BTreeMap<usize, Claims>, Stop> {
-    let mut claims: BTreeMap<usize, Claims> = BTreeMap::new();
+pub async fn claimants(run: &Run<'_>, keys: Vec<(usize, KeyKind, String)>) -> Result<Vec<Claims>, Stop> {
+    let mut claims: Vec<Claims> = Vec::new();
     for (kind, index) in [(KeyKind::Tax, "tax_number"), (KeyKind::Email, "email")] {
         let keyed: Vec<(usize, String)> = keys
             .iter()
             .filter(|(_, known, _)| *known == kind)
             .map(|(number, _, key)| (*number, key.clone()))
             .collect();
-        claims.extend(with_keys(run, index, keyed).await?);
+        for (position, found) in with_keys(run, index, keyed).await?.into_iter().enumerate() {
+            if !found.is_empty() {
+                *at(&mut claims, position) = found;
+            }
+        }
     }
     Ok(claims)
 }
@@ -178,7 +177,7 @@ async fn candidates(
     partners: &[&Partner],
     index: &'static str,
     key_of: impl Fn(&Partner) -> Option<String>,
-) -> Result<BTreeMap<usize, Claims>, Stop> {
+) -> Result<Vec<Claims>, Stop> {
     let keyed: Vec<(usize, String)> = partners
         .iter()
         .enumerate()
@@ -191,9 +190,9 @@ async fn with_keys(
     run: &Run<'_>,
     index: &'static str,
     keyed: Vec<(usize, String)>,
-) -> Result<BTreeMap<usize, Claims>, Stop> {
+) -> Result<Vec<Claims>, Stop> {
     if keyed.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Vec::new());
     }
     let keys = keyed.iter().map(|(_, key)| key.clone()).collect();
     let found = run.powers.storage.find_many(COLLECTION, index, keys, CANDIDATES).await?;
@@ -204,18 +203,29 @@ async fn with_keys(
     unlinked(run, found).await
 }
 
-async fn unlinked(run: &Run<'_>, found: Vec<(usize, Entry)>) -> Result<BTreeMap<usize, Claims>, Stop> {
-    let ids: BTreeSet<String> = found.iter().map(|(_, entry)| entry.id.clone()).collect();
-    let mut linked: BTreeMap<String, Link> = BTreeMap::new();
-    let ids: Vec<String> = ids.into_iter().collect();
+/// The place of a position, made where there is none yet.
+fn at(claims: &mut Vec<Claims>, position: usize) -> &mut Claims {
+    if claims.len() <= position {
+        claims.resize_with(position + 1, Claims::default);
+    }
+    #[expect(clippy::indexing_slicing, reason = "the place was made above")]
+    &mut claims[position]
+}
+
+async fn unlinked(run: &Run<'_>, found: Vec<(usize, Entry)>) -> Result<Vec<Claims>, Stop> {
+    let ids: IdSet<String> = found.iter().map(|(_, entry)| entry.id.clone()).collect();
+    let mut linked: ById<String, Link> = ById::default();
+    let ids = ids.texts();
     for page in ids.chunks(2_000) {
         let links = Link::read_all(&run.powers.storage.get_many(LINKS, page.to_vec()).await?)?;
-        linked.extend(links.into_iter().map(|link| (link.contact.0.clone(), link)));
+        for link in links {
+            linked.insert(link.contact.0.clone(), link);
+        }
     }
-    let mut free: BTreeMap<usize, Claims> = BTreeMap::new();
+    let mut free: Vec<Claims> = Vec::new();
     for (position, entry) in found {
         let link = linked.get(&entry.id);
-        let claims = free.entry(position).or_default();
+        let claims = at(&mut free, position);
         let contacts = Contacts::of(&[entry]);
         match link {
             None => {
@@ -233,14 +243,14 @@ async fn unlinked(run: &Run<'_>, found: Vec<(usize, Entry)>) -> Result<BTreeMap<
 
 /// Partners that are our own in-doubt creates of contacts without a tax number or e-mail: same name and address, and not
 /// there before the send.
-async fn own_creates(run: &Run<'_>, partners: &[&Partner]) -> Result<BTreeMap<usize, Claims>, Stop> {
+async fn own_creates(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Claims>, Stop> {
     let mut pairs: Vec<(usize, String)> = Vec::new();
     {
         let pending = run.pending.borrow();
         let named: Vec<_> =
             pending.iter().filter(|intent| !intent.is_update() && intent.key_kind == KeyKind::Name).collect();
         if named.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         }
         for (position, partner) in partners.iter().enumerate() {
             let key = name_key(&partner.fields);

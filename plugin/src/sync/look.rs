@@ -1,8 +1,6 @@
 //! Looking a create up: does Metakocka have this partner, and whose is it. Answers are checked exactly here, because
 //! matching over there is by part of the value.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::context::{Run, Stop};
 use super::link::{Claims, claimants};
 use crate::crm::Contact;
@@ -10,7 +8,7 @@ use crate::ledger::{Intent, KeyKind, LINKS, Link, name_key};
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::CallError;
 use crate::metakocka::partner::emails;
-use crate::model::{Field, Fields, MkId, email_key, tax_key};
+use crate::model::{ById, Field, Fields, IdSet, MkId, email_key, tax_key};
 
 /// A contact that has no partner yet.
 pub(super) struct Candidate {
@@ -49,7 +47,7 @@ pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<L
             (exact, others.into_iter().map(|read| read.partner.id).collect::<Vec<_>>())
         }));
     }
-    let ids: BTreeSet<String> = hits
+    let ids: IdSet<String> = hits
         .iter()
         .flatten()
         .flat_map(|(exact, _)| exact.iter().map(|read| read.partner.id.0.clone()))
@@ -98,7 +96,7 @@ pub(super) async fn only_one_claims(
     let claims = claimants(run, keys).await?;
     for (position, (candidate, look)) in window.iter().zip(&mut looks).enumerate() {
         let others: Vec<&str> = claims
-            .get(&position)
+            .get(position)
             .into_iter()
             .flat_map(Claims::ids)
             .filter(|id| **id != candidate.contact.id)
@@ -120,11 +118,11 @@ pub(super) async fn only_one_claims(
 }
 
 /// Which of these partners have a link, and whose.
-pub(super) async fn linked(run: &Run<'_>, ids: BTreeSet<String>) -> Result<BTreeMap<MkId, Link>, Stop> {
+pub(super) async fn linked(run: &Run<'_>, ids: IdSet<String>) -> Result<ById<MkId, Link>, Stop> {
     if ids.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(ById::default());
     }
-    let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids.into_iter().collect(), 1).await?;
+    let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids.texts(), 1).await?;
     let links = Link::read_all(found.iter().map(|(_, entry)| entry))?;
     Ok(links.into_iter().map(|link| (link.partner.clone(), link)).collect())
 }
@@ -132,7 +130,7 @@ pub(super) async fn linked(run: &Run<'_>, ids: BTreeSet<String>) -> Result<BTree
 pub(super) fn judge(
     candidate: &Candidate,
     hits: Result<(Vec<Read>, Vec<MkId>), CallError>,
-    linked: &BTreeMap<MkId, Link>,
+    linked: &ById<MkId, Link>,
 ) -> Look {
     let (mut exact, others) = match hits {
         Ok(hits) => hits,
@@ -150,9 +148,7 @@ pub(super) fn judge(
                 ),
             };
         }
-        exact.retain(|read| {
-            !linked.contains_key(&read.partner.id) && !intent.before.contains(&read.partner.id)
-        });
+        exact.retain(|read| !linked.contains(&read.partner.id) && !intent.before.contains(&read.partner.id));
     }
     let key = match intent.key_kind {
         KeyKind::Tax => "tax number",
@@ -177,8 +173,8 @@ pub(super) fn judge(
             },
         },
         (several, Some(hit))
-            if !linked.contains_key(&hit.partner.id)
-                && exact.iter().all(|read| linked.contains_key(&read.partner.id)) =>
+            if !linked.contains(&hit.partner.id)
+                && exact.iter().all(|read| linked.contains(&read.partner.id)) =>
         {
             Look::Review {
                 code: "ambiguous-match",
@@ -189,7 +185,7 @@ pub(super) fn judge(
                 ),
             }
         }
-        (several, _) if exact.iter().all(|read| linked.contains_key(&read.partner.id)) => Look::Review {
+        (several, _) if exact.iter().all(|read| linked.contains(&read.partner.id)) => Look::Review {
             code: "partner-already-linked",
             reason: format!(
                 "the {several} partners with this {key} belong to other contacts: merge the contacts or give this one \

@@ -4,8 +4,6 @@
 //! seen before, which linked partners are missing. Only then is the first write made. The second pass parses the
 //! changed elements, a page at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::adopt::Adoption;
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, RACES, Run, Stop};
@@ -22,7 +20,7 @@ use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, refused_conne
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, RefusalKind};
 use crate::metakocka::partner::{Partner, Problem};
-use crate::model::{CrmId, MkId, RawHash};
+use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
 use crate::ports::{Category, Level, Response, Write};
 
 /// Bytes asked for at once: small enough to stay in the processor's cache from the host to the splitter.
@@ -230,12 +228,12 @@ async fn carry_once(
     let links = known_links(run, &page, index, round).await?;
     let contact_ids: Vec<String> = links.values().map(|link| link.contact.0.clone()).collect();
     let contacts = Contacts::load(run.powers, contact_ids.clone()).await?;
-    let unreadable: BTreeSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+    let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
     let contacts = contacts.by_id(run).await?;
     let conflicts = conflicts_of(run, contact_ids).await?;
     let page = once_each(run, page);
     let strangers: Vec<&Partner> =
-        page.iter().flatten().filter(|partner| !links.contains_key(&partner.id)).collect();
+        page.iter().flatten().filter(|partner| !links.contains(&partner.id)).collect();
     let mut matches = match_contacts(run, &strangers, index).await?.into_iter();
 
     let mut groups = Vec::new();
@@ -289,7 +287,7 @@ async fn carry_once(
 
 /// Each partner of a page once: the first element of it counts.
 fn once_each(run: &Run<'_>, page: Vec<Element>) -> Vec<Element> {
-    let mut known = BTreeSet::new();
+    let mut known = IdSet::default();
     let before = page.len();
     let page: Vec<Element> = page
         .into_iter()
@@ -319,9 +317,9 @@ async fn known_links(
     page: &[Element],
     index: &Index,
     round: usize,
-) -> Result<BTreeMap<MkId, Link>, Stop> {
+) -> Result<ById<MkId, Link>, Stop> {
     if round == 0 && index.is_empty() && run.gate.is_open() && run.crm_was_empty.get() {
-        return Ok(BTreeMap::new());
+        return Ok(ById::default());
     }
     let ids: Vec<String> = page.iter().flatten().map(|partner| partner.id.0.clone()).collect();
     let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids, 1).await?;
@@ -579,12 +577,7 @@ async fn deactivate_missing(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
         after = Some(last.id.clone());
         let missing: Vec<String> = page
             .iter()
-            .filter(|entry| {
-                serde_json::from_slice::<BTreeMap<String, String>>(&entry.body)
-                    .ok()
-                    .and_then(|body| body.get("metakocka_id").cloned())
-                    .is_some_and(|id| index.is_missing(&MkId(id)))
-            })
+            .filter(|entry| Link::partner_of(entry).is_some_and(|id| index.is_missing(&id)))
             .map(|entry| entry.id.clone())
             .collect();
         for ids in missing.chunks(500) {

@@ -1,7 +1,5 @@
 //! Push: what the CRM has changed since the watermark, carried to Metakocka.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::apply::{self, Verdict};
 use super::context::{Group, KIND, RACES, Run, Stop};
 use super::create::create;
@@ -15,7 +13,7 @@ use crate::ledger::{
     CHECKPOINTS, Checkpoint, Conflict, LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity,
 };
 use crate::metakocka::partner::validate;
-use crate::model::{CrmId, Field, Fields, MkId, email_key, same, tax_key};
+use crate::model::{ById, CrmId, Field, Fields, IdSet, MkId, email_key, same, tax_key};
 
 /// Changes read at once.
 const PAGE: u32 = 2_000;
@@ -148,7 +146,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
     let links = links_of(run, ids.clone()).await?;
     let given_up = quarantined(run, &ids).await?;
     let conflicts = conflicts_of(run, ids).await?;
-    let waiting: BTreeSet<CrmId> = run.pending.borrow().iter().map(|intent| intent.contact.clone()).collect();
+    let waiting: IdSet<CrmId> = run.pending.borrow().iter().map(|intent| intent.contact.clone()).collect();
     let mut updates = Vec::new();
     let mut creates = Vec::new();
     let mut groups = Vec::new();
@@ -217,7 +215,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
     create(run, creates).await
 }
 
-fn parked<'c>(conflicts: &'c BTreeMap<CrmId, Vec<Conflict>>, contact: &Contact) -> &'c [Conflict] {
+fn parked<'c>(conflicts: &'c ById<CrmId, Vec<Conflict>>, contact: &Contact) -> &'c [Conflict] {
     conflicts.get(&contact.id).map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -265,7 +263,7 @@ fn partner_gone(
     Some(Group { record, writes, effect })
 }
 
-async fn links_of(run: &Run<'_>, ids: Vec<String>) -> Result<BTreeMap<CrmId, Link>, Stop> {
+async fn links_of(run: &Run<'_>, ids: Vec<String>) -> Result<ById<CrmId, Link>, Stop> {
     let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?;
     Ok(links.into_iter().map(|link| (link.contact.clone(), link)).collect())
 }

@@ -1,7 +1,5 @@
 //! Reconciling: linked pairs whose CRM side was edited. A fresh read, one merge, one patch, one commit.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
@@ -21,7 +19,7 @@ use crate::ledger::{
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
 use crate::metakocka::partner::{Problem, appends, update_body};
-use crate::model::{CrmId, Field, Time, same};
+use crate::model::{ById, CrmId, Field, IdSet, Time, same};
 use crate::ports::{Change, Expect, Write};
 
 /// Conflicts stored for these contacts.
@@ -29,12 +27,12 @@ use crate::ports::{Change, Expect, Write};
 /// # Errors
 ///
 /// When storage fails.
-pub async fn conflicts_of(run: &Run<'_>, ids: Vec<String>) -> Result<BTreeMap<CrmId, Vec<Conflict>>, Stop> {
-    let mut found: BTreeMap<CrmId, Vec<Conflict>> = BTreeMap::new();
+pub async fn conflicts_of(run: &Run<'_>, ids: Vec<String>) -> Result<ById<CrmId, Vec<Conflict>>, Stop> {
+    let mut found: ById<CrmId, Vec<Conflict>> = ById::default();
     if run.has_conflicts.get() && !ids.is_empty() {
         for (_, entry) in run.powers.storage.find_many(CONFLICTS, "crm_id", ids, 50).await? {
             let conflict = Conflict::read(&entry)?;
-            found.entry(conflict.crm_id.clone()).or_default().push(conflict);
+            found.entry(conflict.crm_id.clone()).push(conflict);
         }
     }
     Ok(found)
@@ -81,7 +79,7 @@ enum Sent {
 }
 
 /// In-doubt updates by contact.
-type InDoubt = BTreeMap<CrmId, Intent>;
+type InDoubt = ById<CrmId, Intent>;
 
 /// Brings these linked contacts and their partners in step.
 ///
@@ -89,9 +87,9 @@ type InDoubt = BTreeMap<CrmId, Intent>;
 ///
 /// When the run has to stop.
 pub async fn reconcile(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
-    pass(run, ids, InDoubt::new()).await?;
+    pass(run, ids, InDoubt::default()).await?;
     let again = run.once_more.take();
-    pass(run, again.into_iter().collect(), InDoubt::new()).await
+    pass(run, again.into_ids().collect(), InDoubt::default()).await
 }
 
 /// The same for records whose last update may have been carried out: finding it there counts as the update, and its intent
@@ -107,7 +105,7 @@ pub async fn reconcile_in_doubt(run: &Run<'_>, intents: Vec<Intent>) -> Result<(
 }
 
 async fn pass(run: &Run<'_>, ids: Vec<CrmId>, mut in_doubt: InDoubt) -> Result<(), Stop> {
-    let unsettled: BTreeSet<CrmId> = run
+    let unsettled: IdSet<CrmId> = run
         .pending
         .borrow()
         .iter()
@@ -116,8 +114,8 @@ async fn pass(run: &Run<'_>, ids: Vec<CrmId>, mut in_doubt: InDoubt) -> Result<(
         .collect();
     // What a dry run has decided once would only be decided again.
     let planned = |id: &CrmId| run.gate.is_dry() && run.counted.borrow().contains(id);
-    let ids: BTreeSet<CrmId> = ids.into_iter().filter(|id| !unsettled.contains(id) && !planned(id)).collect();
-    let mut ids: Vec<CrmId> = ids.into_iter().collect();
+    let ids: IdSet<CrmId> = ids.into_iter().filter(|id| !unsettled.contains(id) && !planned(id)).collect();
+    let mut ids: Vec<CrmId> = ids.into_ids().collect();
     let total = ids.len() as u64;
     let mut ended = Ok(());
     for _ in 0..RACES {
@@ -283,11 +281,11 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId], in_doubt: &mut InDoubt) -> Res
     let mut links = Link::read_all(&run.powers.storage.get_many(LINKS, texts.clone()).await?)?;
     links.retain(|link| link.state == LinkState::Live);
     let contacts = Contacts::load(run.powers, texts.clone()).await?;
-    let unreadable: BTreeSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+    let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
     let mut contacts = contacts.by_id(run).await?;
     let mut conflicts = conflicts_of(run, texts).await?;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
-    let first_time: BTreeSet<CrmId> = links
+    let first_time: IdSet<CrmId> = links
         .iter()
         .map(|link| link.contact.clone())
         .filter(|id| run.counted.borrow_mut().insert(id.clone()))
@@ -295,7 +293,7 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId], in_doubt: &mut InDoubt) -> Res
     run.report().calls_least += first_time.len() as u64;
     let mut window = Window::default();
     let mut trouble = 0;
-    let looked_at: BTreeSet<CrmId> = links.iter().map(|link| link.contact.clone()).collect();
+    let looked_at: IdSet<CrmId> = links.iter().map(|link| link.contact.clone()).collect();
     for (link, look) in links.into_iter().zip(looks) {
         let Some(contact) = contacts.remove(&link.contact) else { continue };
         let known = conflicts.remove(&link.contact).unwrap_or_default();
@@ -356,7 +354,7 @@ fn decide(
     conflicts: Vec<Conflict>,
     fresh: Option<Read>,
     intent: Option<Intent>,
-    first_time: &BTreeSet<CrmId>,
+    first_time: &IdSet<CrmId>,
 ) -> Decided {
     let Some(fresh) = fresh else {
         let reason = "the linked partner is not in Metakocka any more; a full sync from Metakocka decides whether this \
@@ -668,7 +666,7 @@ async fn settle_lost(run: &Run<'_>, open: &[Pair], results: &[Sent], lost: Vec<u
         return Ok(());
     }
     let ids: Vec<String> = pairs.iter().map(|(pair, _)| pair.contact.id.0.clone()).collect();
-    let intents: BTreeMap<String, u64> = run
+    let intents: ById<String, u64> = run
         .powers
         .storage
         .get_many(OUTBOX, ids)

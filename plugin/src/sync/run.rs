@@ -1,7 +1,5 @@
 //! A run, from its request to its report.
 
-use std::collections::BTreeSet;
-
 use super::context::{Run, Stop};
 use super::pull::{pull, pull_some};
 use super::push::{keep_checkpoint, note, process, push};
@@ -12,7 +10,7 @@ use super::unclear::{recover, resolve};
 use super::unreadable::{Contacts, give_up};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{CONFLICTS, Conflict, LINKS, Link, QUARANTINE, Quarantined, Seen, Severity};
-use crate::model::{CrmId, MkId};
+use crate::model::{CrmId, IdSet, MkId};
 use crate::ports::{Category, Level, Powers};
 
 /// How long a run waits for creates that will soon be certain, milliseconds in all. With the default settling time it
@@ -149,11 +147,11 @@ async fn decided(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
     }
     let keys = vec!["metakocka".to_owned(), "crm".to_owned()];
     let found = run.powers.storage.find_many(CONFLICTS, "decision", keys, 2_000).await?;
-    let mut ids = BTreeSet::new();
+    let mut ids = IdSet::default();
     for (_, entry) in &found {
         ids.insert(Conflict::read(entry)?.crm_id);
     }
-    Ok(ids.into_iter().collect())
+    Ok(ids.into_ids().collect())
 }
 
 /// Single records, by CRM id or Metakocka id.
@@ -161,7 +159,7 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
     let storage = run.powers.storage;
     let direction = run.request.direction;
     let mut contacts: Vec<Contact> = Vec::new();
-    let mut partners: BTreeSet<MkId> = BTreeSet::new();
+    let mut partners: IdSet<MkId> = IdSet::default();
     for page in ids.chunks(1_000) {
         let found = storage.get_many(COLLECTION, page.to_vec()).await?;
         let others: Vec<String> =
@@ -182,7 +180,7 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
             partners.extend(Link::read_all(&links)?.into_iter().map(|link| link.partner));
         }
         if !direction.writes_metakocka() {
-            let linked: BTreeSet<String> = linked_ids(run, &texts).await?;
+            let linked: IdSet<String> = linked_ids(run, &texts).await?;
             for text in texts.iter().filter(|text| !linked.contains(*text)) {
                 run.report().fail(
                     text,
@@ -193,18 +191,18 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
                 );
             }
         }
-        let edited = pull_some(run, partners.into_iter().collect()).await?;
+        let edited = pull_some(run, partners.into_ids().collect()).await?;
         reconcile(run, edited).await?;
     } else {
-        let known: BTreeSet<MkId> = {
-            let ids = partners.iter().map(|id| id.0.clone()).collect();
+        let known: IdSet<MkId> = {
+            let ids = partners.texts();
             let found = storage.find_many(LINKS, "metakocka_id", ids, 1).await?;
             Link::read_all(found.iter().map(|(_, entry)| entry))?
                 .into_iter()
                 .map(|link| link.partner)
                 .collect()
         };
-        for id in partners.difference(&known) {
+        for id in partners.into_ids().filter(|id| !known.contains(id)) {
             run.report().fail(&id.0, "no contact has this id".to_owned(), "not-found");
         }
     }
@@ -212,7 +210,7 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
         // Read again: the pull may have changed them.
         let texts: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
         let fresh = Contacts::load(run.powers, texts).await?.by_id(run).await?;
-        let linked = linked_ids(run, &fresh.keys().map(|id| id.0.clone()).collect::<Vec<_>>()).await?;
+        let linked = linked_ids(run, &fresh.ids().map(str::to_owned).collect::<Vec<_>>()).await?;
         let (linked, unlinked): (Vec<Contact>, Vec<Contact>) =
             fresh.into_values().partition(|contact| linked.contains(&contact.id.0));
         process(run, linked, false).await?;
@@ -221,8 +219,8 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn linked_ids(run: &Run<'_>, ids: &[String]) -> Result<BTreeSet<String>, Stop> {
-    let mut linked = BTreeSet::new();
+async fn linked_ids(run: &Run<'_>, ids: &[String]) -> Result<IdSet<String>, Stop> {
+    let mut linked = IdSet::default();
     for page in ids.chunks(2_000) {
         linked.extend(
             run.powers.storage.get_many(LINKS, page.to_vec()).await?.into_iter().map(|entry| entry.id),
@@ -235,7 +233,7 @@ async fn linked_ids(run: &Run<'_>, ids: &[String]) -> Result<BTreeSet<String>, S
 async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
     let storage = run.powers.storage;
     let held = pending_links(run).await?;
-    let mut parked: BTreeSet<String> = BTreeSet::new();
+    let mut parked: IdSet<String> = IdSet::default();
     let mut quarantined = 0;
     if run.has_conflicts.get() || storage.count(CONFLICTS).await? > 0 {
         let mut after = None;
@@ -268,7 +266,7 @@ async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
     }
     let pending = run.pending.borrow();
     let mut report = run.report();
-    for (id, (error, code)) in run.troubled.take() {
+    for (id, error, code) in run.troubled.take().into_values() {
         report.fail(&id.0, error, code);
     }
     report.held = if run.request.direction.writes_metakocka() { 0 } else { held };

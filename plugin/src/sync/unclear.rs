@@ -1,7 +1,5 @@
 //! Writes whose outcome is not known: found at the start of a run, looked for, and settled one way or the other.
 
-use std::collections::BTreeSet;
-
 use super::context::{Group, Run, Stop, WINDOW};
 use super::create::{adopt, give_up, review, windows};
 use super::effect::Effect;
@@ -10,7 +8,7 @@ use super::reconcile::{reconcile, reconcile_in_doubt};
 use super::unreadable::Contacts;
 use crate::ledger::{Intent, IntentState, KeyKind, LINKS, OUTBOX, Severity};
 use crate::metakocka::outcome::Treatment;
-use crate::model::CrmId;
+use crate::model::{CrmId, IdSet};
 use crate::ports::Write;
 
 /// An empty look-up counts when it comes after the settling time; so many are needed before another send.
@@ -155,7 +153,7 @@ async fn resolve_window(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop>
 async fn still_wanted(run: &Run<'_>, intents: Vec<Intent>) -> Result<Vec<Candidate>, Stop> {
     let ids = intents.iter().map(|intent| intent.contact.0.clone()).collect();
     let contacts = Contacts::load(run.powers, ids).await?;
-    let unreadable: BTreeSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+    let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
     let contacts = contacts.by_id(run).await?;
     let mut candidates = Vec::new();
     let mut orphans = Vec::new();
@@ -260,7 +258,7 @@ async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
     let mut obsolete = Vec::new();
     for window in planned.chunks(1_000) {
         let ids: Vec<String> = window.iter().map(|intent| intent.contact.0.clone()).collect();
-        let linked: BTreeSet<String> = run
+        let linked: IdSet<String> = run
             .powers
             .storage
             .get_many(LINKS, ids.clone())
@@ -269,8 +267,7 @@ async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
             .map(|entry| entry.id)
             .collect();
         let contacts = Contacts::load(run.powers, ids).await?;
-        let unreadable: BTreeSet<CrmId> =
-            contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+        let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
         let contacts = contacts.by_id(run).await?;
         for intent in window {
             match contacts.get(&intent.contact) {

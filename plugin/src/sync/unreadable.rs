@@ -1,8 +1,6 @@
 //! Contacts the plugin cannot read. They are given up with their reason, once for each version of their bytes, and never
 //! count as gone: a record nobody understands is still there.
 
-use std::collections::BTreeMap;
-
 use super::apply::{self, Verdict};
 use super::context::{Group, Run, Stop};
 use super::effect::Effect;
@@ -10,7 +8,7 @@ use super::merge::Side;
 use super::plan::{Action, Item};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{LINKS, Link, QUARANTINE, Quarantined, Severity};
-use crate::model::{CrmId, MkId};
+use crate::model::{ById, CrmId, MkId};
 use crate::ports::{Entry, Powers, StorageError};
 
 /// The code in quarantine.
@@ -77,7 +75,7 @@ impl Contacts {
     /// # Errors
     ///
     /// When storage fails.
-    pub async fn by_id(self, run: &Run<'_>) -> Result<BTreeMap<CrmId, Contact>, Stop> {
+    pub async fn by_id(self, run: &Run<'_>) -> Result<ById<CrmId, Contact>, Stop> {
         give_up(run, self.unreadable).await?;
         Ok(self.readable.into_iter().map(|contact| (contact.id.clone(), contact)).collect())
     }
@@ -92,7 +90,7 @@ pub async fn give_up(run: &Run<'_>, unreadable: Vec<UnreadableContact>) -> Resul
     for page in unreadable.chunks(500) {
         let ids: Vec<String> = page.iter().map(|contact| contact.id.0.clone()).collect();
         let known = quarantined(run, &ids).await?;
-        let links: BTreeMap<CrmId, MkId> = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?
+        let links: ById<CrmId, MkId> = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?
             .into_iter()
             .map(|link| (link.contact, link.partner))
             .collect();
@@ -154,9 +152,9 @@ pub async fn readable_again(run: &Run<'_>, contacts: &[Contact]) -> Result<(), S
 /// # Errors
 ///
 /// When storage fails.
-pub async fn quarantined(run: &Run<'_>, ids: &[String]) -> Result<BTreeMap<CrmId, Quarantined>, Stop> {
+pub async fn quarantined(run: &Run<'_>, ids: &[String]) -> Result<ById<CrmId, Quarantined>, Stop> {
     if !run.has_quarantine.get() || ids.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(ById::default());
     }
     let entries = ids.iter().map(|id| Quarantined::crm_entry(&CrmId(id.clone()))).collect();
     let found = Quarantined::read_all(&run.powers.storage.get_many(QUARANTINE, entries).await?)?;

@@ -1,13 +1,11 @@
 //! Records without a partner on the other side, from what is stored.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::context::Stop;
 use super::merge::Side;
 use super::report::Failure;
 use crate::crm::COLLECTION;
 use crate::ledger::{LINKS, OUTBOX, QUARANTINE, Quarantined, SEEN, Seen, Severity};
-use crate::model::{CrmId, MkId};
+use crate::model::{ById, CrmId, IdSet, MkId};
 use crate::ports::Powers;
 
 /// One of them.
@@ -57,12 +55,12 @@ async fn contacts(powers: Powers<'_>, after: Option<String>, limit: u32) -> Resu
     let Some(last) = page.last() else { return Ok((Vec::new(), Some("metakocka:".to_owned()))) };
     let next = format!("crm:{}", last.id);
     let ids: Vec<String> = page.iter().map(|entry| entry.id.clone()).collect();
-    let linked: BTreeSet<String> =
+    let linked: IdSet<String> =
         storage.get_many(LINKS, ids.clone()).await?.into_iter().map(|entry| entry.id).collect();
-    let waiting: BTreeSet<String> =
+    let waiting: IdSet<String> =
         storage.get_many(OUTBOX, ids.clone()).await?.into_iter().map(|entry| entry.id).collect();
     let given_up = ids.iter().map(|id| Quarantined::crm_entry(&CrmId(id.clone()))).collect();
-    let given_up: BTreeMap<String, Quarantined> =
+    let given_up: ById<String, Quarantined> =
         Quarantined::read_all(&storage.get_many(QUARANTINE, given_up).await?)?
             .into_iter()
             .filter_map(|row| row.crm_id.clone().map(|id| (id.0, row)))
@@ -89,7 +87,7 @@ async fn partners(powers: Powers<'_>, after: Option<String>, limit: u32) -> Resu
     let next = page.last().map(|last| format!("metakocka:{}", last.id));
     let reasons =
         page.iter().map(|entry| Quarantined::metakocka_entry(&MkId(entry.id.clone()))).collect::<Vec<_>>();
-    let reasons: BTreeMap<String, Quarantined> =
+    let reasons: ById<String, Quarantined> =
         Quarantined::read_all(&powers.storage.get_many(QUARANTINE, reasons).await?)?
             .into_iter()
             .filter_map(|row| row.metakocka_id.clone().map(|id| (id.0, row)))
