@@ -275,7 +275,7 @@ async fn decide(
     let (body, deferred) = match update {
         Ok(None) => (None, Vec::new()),
         Ok(Some(update)) => (Some(update.body), update.deferred),
-        Err(Problem(reason)) => {
+        Err(Problem { reason, .. }) => {
             give_up(run, &contact, &link, reason, "validation").await?;
             return Ok(None);
         }
