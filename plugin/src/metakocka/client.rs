@@ -161,7 +161,7 @@ impl<'a> Client<'a> {
             .into_iter()
             .map(|bytes| Partner::read(&bytes).map(|partner| Read { partner, bytes }))
             .collect::<Result<_, Problem>>()
-            .map_err(|problem| CallError::Unavailable(problem.0))
+            .map_err(|problem| CallError::Unavailable(problem.reason))
     }
 
     /// Zero matches are a refusal with `opr_code` 2 (`get_partner.md`). In a language we do not know it counts only

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use super::Field;
+use super::{Field, country, match_key, phone};
 
 /// Whether two values of a field mean the same.
 #[must_use]
@@ -20,18 +20,29 @@ pub fn same(field: Field, a: Option<&str>, b: Option<&str>) -> bool {
 #[must_use]
 pub fn canonical(field: Field, value: &str) -> Cow<'_, str> {
     let text = composed(value.trim());
+    // Some clients of the ERP send its texts as HTML.
+    let text = if text.contains("&amp;") { Cow::Owned(unescaped(&text)) } else { text };
     match field {
-        Field::Phone => Cow::Owned(phone(&text)),
+        Field::Phone => Cow::Owned(phone::canonical(&text)),
         Field::Email => Cow::Owned(text.to_ascii_lowercase()),
         Field::TaxNumber => {
             Cow::Owned(text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_uppercase())
         }
-        Field::Country => match country_code(&text) {
+        Field::Country => match country::code(&text) {
             Some(code) => Cow::Borrowed(code),
             None => text,
         },
         _ => text,
     }
+}
+
+/// `&amp;` is `&`, however often it was escaped.
+fn unescaped(text: &str) -> String {
+    let mut text = text.to_owned();
+    while text.contains("&amp;") {
+        text = text.replace("&amp;", "&");
+    }
+    text
 }
 
 /// NFC, and runs of blanks as one blank.
@@ -44,94 +55,16 @@ fn composed(text: &str) -> Cow<'_, str> {
     if text.contains("  ") { Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" ")) } else { text }
 }
 
-/// E.164 where the number allows it; a leading single zero is a Slovenian number.
-fn phone(text: &str) -> String {
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    if digits.is_empty() || text.chars().any(char::is_alphabetic) {
-        return text.to_owned();
-    }
-    if text.trim_start().starts_with('+') {
-        // "+386 (0)41 …" is a common way to write both forms at once.
-        let national = digits.strip_prefix("3860").map(|rest| format!("386{rest}"));
-        format!("+{}", national.unwrap_or(digits))
-    } else if let Some(rest) = digits.strip_prefix("00") {
-        format!("+{rest}")
-    } else if let Some(rest) = digits.strip_prefix('0') {
-        format!("+386{rest}")
-    } else {
-        digits
-    }
-}
-
-/// Whether a number belongs to a Slovenian mobile network, which the ERP keeps in a field of its own (`gsm`).
-#[must_use]
-pub fn is_mobile(number: &str) -> bool {
-    const MOBILE: [&str; 12] = ["30", "31", "40", "41", "51", "64", "65", "68", "69", "70", "71", "20"];
-    phone(number)
-        .strip_prefix("+386")
-        .is_some_and(|rest| MOBILE.iter().any(|prefix| rest.starts_with(prefix)))
-}
-
-/// A tax number as a key: letters and digits in upper case, without the Slovenian country prefix, which people
-/// write or leave out.
+/// A tax number's key where no country is known; see [`match_key::tax_key`].
 #[must_use]
 pub fn tax_key(value: &str) -> Option<String> {
-    let text: String =
-        value.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_uppercase();
-    let text = text.strip_prefix("SI").map(str::to_owned).unwrap_or(text);
-    (!text.is_empty()).then_some(text)
+    match_key::tax_key(value, None).map(String::from)
 }
 
-/// An e-mail address as a key; only ASCII letters lose their case, as in storage's index.
+/// The first key of an e-mail field; see [`match_key::email_keys`].
 #[must_use]
 pub fn email_key(value: &str) -> Option<String> {
-    let text = value.trim().to_ascii_lowercase();
-    (text.contains('@') && text.len() > 2).then_some(text)
-}
-
-/// ISO code of the countries our users trade with, by the names Metakocka shows (Slovenian or English).
-fn country_code(name: &str) -> Option<&'static str> {
-    const COUNTRIES: [(&str, &[&str]); 34] = [
-        ("SI", &["slovenija", "slovenia"]),
-        ("HR", &["hrvaška", "croatia", "hrvatska"]),
-        ("AT", &["avstrija", "austria", "österreich"]),
-        ("IT", &["italija", "italy", "italia"]),
-        ("HU", &["madžarska", "hungary"]),
-        ("DE", &["nemčija", "germany", "deutschland"]),
-        ("FR", &["francija", "france"]),
-        ("ES", &["španija", "spain"]),
-        ("PT", &["portugalska", "portugal"]),
-        ("NL", &["nizozemska", "netherlands"]),
-        ("BE", &["belgija", "belgium"]),
-        ("LU", &["luksemburg", "luxembourg"]),
-        ("DK", &["danska", "denmark"]),
-        ("SE", &["švedska", "sweden"]),
-        ("FI", &["finska", "finland"]),
-        ("IE", &["irska", "ireland"]),
-        ("PL", &["poljska", "poland"]),
-        ("CZ", &["češka", "czech republic", "czechia"]),
-        ("SK", &["slovaška", "slovakia"]),
-        ("RO", &["romunija", "romania"]),
-        ("BG", &["bolgarija", "bulgaria"]),
-        ("GR", &["grčija", "greece"]),
-        ("CY", &["ciper", "cyprus"]),
-        ("MT", &["malta"]),
-        ("EE", &["estonija", "estonia"]),
-        ("LV", &["latvija", "latvia"]),
-        ("LT", &["litva", "lithuania"]),
-        ("GB", &["velika britanija", "united kingdom", "great britain"]),
-        ("CH", &["švica", "switzerland"]),
-        ("NO", &["norveška", "norway"]),
-        ("RS", &["srbija", "serbia"]),
-        ("BA", &["bosna in hercegovina", "bosnia and herzegovina"]),
-        ("ME", &["črna gora", "montenegro"]),
-        ("MK", &["severna makedonija", "north macedonia"]),
-    ];
-    let lower = name.to_lowercase();
-    COUNTRIES
-        .into_iter()
-        .find(|(code, names)| code.eq_ignore_ascii_case(name) || names.contains(&lower.as_str()))
-        .map(|(code, _)| code)
+    match_key::email_keys(value).into_iter().next().map(String::from)
 }
 
 #[cfg(test)]
@@ -157,6 +90,12 @@ mod tests {
             (Field::City, "S\u{030c}entjur", "\u{0160}entjur", true),
             (Field::Street, "Vzorčna  1", "Vzorčna 1", true),
             (Field::Company, "Alfa d.o.o.", "ALFA d.o.o.", false),
+            (Field::Company, "Kos &amp; sin", "Kos & sin", true),
+            (Field::Company, "Kos &amp;amp; sin", "Kos & sin", true),
+            (Field::Street, "A&amp;B 1", "A&B 1", true),
+            (Field::Company, "Kos &lt; sin", "Kos & sin", false),
+            (Field::Phone, "01 123 45 67 / 12", "01 123 45 6712", false),
+            (Field::Country, "SVN", "Republic of Slovenia", true),
         ];
         for (field, a, b, expected) in rows {
             assert_eq!(same(field, Some(a), Some(b)), expected, "{field}: {a:?} and {b:?}");
@@ -170,8 +109,6 @@ mod tests {
         assert_eq!(tax_key(" - "), None);
         assert_eq!(email_key(" Ana@Alfa.si ").as_deref(), Some("ana@alfa.si"));
         assert_eq!(email_key("ana"), None);
-        assert!(is_mobile("041 123 456") && is_mobile("+38631123456"));
-        assert!(!is_mobile("01 123 45 67") && !is_mobile("+43 664 123"));
     }
 
     proptest! {

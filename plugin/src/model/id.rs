@@ -63,6 +63,13 @@ impl fmt::Display for MkId {
 }
 
 impl MkId {
+    /// The id in this text; `None` for what no record has: nothing, zero, a sign, anything but digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (digits && text.bytes().any(|byte| byte != b'0')).then(|| Self(text.to_owned()))
+    }
+
     /// A number that stands for the id in the index of a running scan.
     #[must_use]
     pub fn key(&self) -> u64 {
@@ -156,6 +163,16 @@ impl IdMaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_that_no_record_has() {
+        for text in ["", "0", "000", "-5", "abc", "1 2", "1.0", "١٢"] {
+            assert_eq!(MkId::parse(text), None, "{text}");
+        }
+        for text in ["1", "400070000101", "007", "99999999999999999999999"] {
+            assert_eq!(MkId::parse(text).map(|id| id.0).as_deref(), Some(text));
+        }
+    }
 
     #[test]
     fn ids_grow_within_and_across_milliseconds() {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::spelling::is_blank;
+
 /// A mapped field. The order is the order people read them in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
@@ -87,10 +89,10 @@ impl Fields {
         self.0.get(field as usize).and_then(Option::as_deref)
     }
 
-    /// Sets a field; blank text clears it.
+    /// Sets a field; text in which there is nothing to see clears it.
     pub fn set(&mut self, field: Field, value: Option<&str>) {
         if let Some(slot) = self.0.get_mut(field as usize) {
-            *slot = value.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+            *slot = value.map(str::trim).filter(|text| !is_blank(text)).map(str::to_owned);
         }
     }
 

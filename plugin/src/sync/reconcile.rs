@@ -371,7 +371,7 @@ fn decide(
     let (body, deferred) = match update {
         Ok(None) => (None, Vec::new()),
         Ok(Some(update)) => (Some(update.body), update.deferred),
-        Err(Problem(reason)) => {
+        Err(Problem { reason, .. }) => {
             return give_up(run, &contact, &link, intent.as_ref(), reason, "validation");
         }
     };

@@ -1,9 +1,12 @@
 //! Between a partner on the wire and the fields both sides keep.
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::wire::{AddressRow, ContactRow, PartnerWire};
-use crate::model::{Field, Fields, MkId, RawHash, is_mobile, same};
+use super::wire::{AddressRow, ContactRow, PartnerWire, Text};
+use crate::model::company_name::has_legal_form;
+use crate::model::match_key::{is_vat_number, tax_key};
+use crate::model::{Field, Fields, MkId, RawHash, country, is_mobile, same};
 
 /// Type of the billing address in the vendor's register.
 const BILLING: &str = "Račun";
@@ -23,22 +26,51 @@ pub struct Partner {
 
 /// Why a record cannot be translated or sent, one sentence for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Problem(pub String);
+#[error("{reason}")]
+pub struct Problem {
+    /// The partner, where its id could be read although the rest could not.
+    pub id: Option<MkId>,
+    /// The sentence.
+    pub reason: String,
+}
+
+impl Problem {
+    fn new(reason: String) -> Self {
+        Self { id: None, reason }
+    }
+
+    /// About a partner that cannot be read. Its id is looked for apart from the rest, which is skipped unread: texts
+    /// that are no text (half an emoji, say) do not hide it.
+    fn unreadable(bytes: &[u8], error: &serde_json::Error) -> Self {
+        #[derive(Deserialize)]
+        struct Id<'a> {
+            #[serde(borrow)]
+            mk_id: Text<'a>,
+        }
+        let id =
+            serde_json::from_slice::<Id<'_>>(bytes).ok().and_then(|found| MkId::parse(found.mk_id.value()?));
+        Self { id, reason: format!("Metakocka sent a partner that cannot be read: {error}") }
+    }
+}
 
 impl Partner {
     /// Reads one element of `partner_list`.
     ///
     /// # Errors
     ///
-    /// When it is not a partner: not an object, or without `mk_id`.
+    /// When it is not a partner: not an object, or without a possible `mk_id`. The problem names the partner where it can.
     pub fn read(bytes: &[u8]) -> Result<Self, Problem> {
-        let wire: PartnerWire<'_> = serde_json::from_slice(bytes)
-            .map_err(|error| Problem(format!("Metakocka sent a partner that cannot be read: {error}")))?;
-        let id =
-            wire.mk_id.value().ok_or_else(|| Problem("Metakocka sent a partner without mk_id".to_owned()))?;
+        let wire: PartnerWire<'_> =
+            serde_json::from_slice(bytes).map_err(|error| Problem::unreadable(bytes, &error))?;
+        let id = wire
+            .mk_id
+            .value()
+            .ok_or_else(|| Problem::new("Metakocka sent a partner without mk_id".to_owned()))?;
+        let id = MkId::parse(id).ok_or_else(|| {
+            Problem::new(format!("Metakocka sent a partner whose mk_id cannot be one: {id:?}"))
+        })?;
         Ok(Self {
-            id: MkId(id.to_owned()),
+            id,
             code: wire.count_code.value().map(str::to_owned),
             raw_hash: RawHash::of(bytes),
             fields: fields(&wire),
@@ -61,11 +93,22 @@ pub fn emails(bytes: &[u8]) -> Vec<String> {
 }
 
 impl PartnerWire<'_> {
+    /// A legal form in the name or a VAT number says company whatever the flag says; a missing flag leaves it to any
+    /// number that businesses have. A plain tax number beside `false` is a person's: at home, everybody has one.
     fn is_business(&self) -> bool {
-        self.business_entity.flag().unwrap_or_else(|| {
-            // Missing in some records: a registration number or VAT registration belongs to businesses.
-            self.registration_number.value().is_some() || self.taxpayer.flag() == Some(true)
-        })
+        means_company(self.customer.value(), self.tax_id_number.value())
+            || self.business_entity.flag().unwrap_or_else(|| {
+                self.registration_number.value().is_some()
+                    || self.taxpayer.flag() == Some(true)
+                    || self
+                        .tax_id_number
+                        .value()
+                        .is_some_and(|number| tax_key(number, self.country()).is_some())
+            })
+    }
+
+    fn country(&self) -> Option<&str> {
+        self.billing().and_then(|row| row.country.value())
     }
 
     /// The billing address: type `Račun`, else the first one.
@@ -74,28 +117,31 @@ impl PartnerWire<'_> {
         list.iter().find(|row| row.address_type.value() == Some(BILLING)).or_else(|| list.first())
     }
 
-    /// The row an e-mail was read from.
-    fn email_row(&self) -> Option<&ContactRow<'_>> {
-        self.partner_contact_list.0.iter().find(|row| row.email.value().is_some())
+    /// The one person a contact is made from: the first with an e-mail, else the first. Name, e-mail and phone come from
+    /// this row and go to it; another person's are never mixed in.
+    fn person(&self) -> Option<&ContactRow<'_>> {
+        let list = &self.partner_contact_list.0;
+        list.iter().find(|row| row.email.value().is_some()).or_else(|| list.first())
     }
+}
 
-    /// The row a phone number was read from.
-    fn phone_row(&self) -> Option<&ContactRow<'_>> {
-        self.partner_contact_list.0.iter().find(|row| row.phone.value().or(row.gsm.value()).is_some())
-    }
+/// Whether a name or a tax number can only be a company's.
+fn means_company(name: Option<&str>, tax_number: Option<&str>) -> bool {
+    name.is_some_and(has_legal_form) || tax_number.is_some_and(is_vat_number)
 }
 
 fn fields(wire: &PartnerWire<'_>) -> Fields {
     let mut fields = Fields::default();
     let name = wire.customer.value();
+    let person = wire.person();
     if wire.is_business() {
         fields.set(Field::Company, name);
-        fields.set(Field::FullName, wire.partner_contact_list.0.first().and_then(|row| row.name.value()));
+        fields.set(Field::FullName, person.and_then(|row| row.name.value()));
     } else {
         fields.set(Field::FullName, name);
     }
-    fields.set(Field::Email, wire.email_row().and_then(|row| row.email.value()));
-    fields.set(Field::Phone, wire.phone_row().and_then(|row| row.phone.value().or(row.gsm.value())));
+    fields.set(Field::Email, person.and_then(|row| row.email.value()));
+    fields.set(Field::Phone, person.and_then(|row| row.phone.value().or(row.gsm.value())));
     if let Some(address) = wire.billing() {
         fields.set(Field::Street, address.street.value());
         fields.set(Field::PostalCode, address.post_number.value());
@@ -114,18 +160,33 @@ fn fields(wire: &PartnerWire<'_>) -> Fields {
 pub fn validate(fields: &Fields) -> Vec<Problem> {
     let mut problems = Vec::new();
     if fields.get(Field::Company).or(fields.get(Field::FullName)).is_none() {
-        problems
-            .push(Problem("a name is missing: fill company, full_name or firstname and lastname".to_owned()));
+        problems.push(Problem::new(
+            "a name is missing: fill company, full_name or firstname and lastname".to_owned(),
+        ));
     }
     for field in [Field::Street, Field::PostalCode, Field::City] {
         if fields.get(field).is_none() {
-            problems.push(Problem(format!("{field} is missing: Metakocka needs a complete address")));
+            problems.push(Problem::new(format!("{field} is missing: Metakocka needs a complete address")));
         }
     }
     for (field, value) in fields.present() {
         problems.extend(too_long(field, value, fields.get(Field::Company).is_some()));
     }
+    problems.extend(fields.get(Field::Country).and_then(unknown_country));
     problems
+}
+
+/// Metakocka takes any text for a country and then shows none (`get_partner.md`: a name it knows), so what no country
+/// is called is not sent.
+fn unknown_country(name: &str) -> Option<Problem> {
+    if country::code(name).is_some() {
+        return None;
+    }
+    let hint = country::nearest(name).map_or_else(
+        || "write its name in Slovenian, English or German, or its ISO code".to_owned(),
+        |(code, name)| format!("did you mean {name} ({code})?"),
+    );
+    Some(Problem::new(format!("country {name:?} is not known: {hint}")))
 }
 
 fn too_long(field: Field, value: &str, business: bool) -> Option<Problem> {
@@ -145,13 +206,14 @@ fn too_long(field: Field, value: &str, business: bool) -> Option<Problem> {
     };
     let length = value.chars().count();
     (length > most)
-        .then(|| Problem(format!("{field} is too long: {length} characters, Metakocka takes {most}")))
+        .then(|| Problem::new(format!("{field} is too long: {length} characters, Metakocka takes {most}")))
 }
 
 /// The body of `add_partner`.
 #[must_use]
 pub fn add_body(fields: &Fields) -> Value {
-    let business = fields.get(Field::Company).is_some();
+    let business = fields.get(Field::Company).is_some()
+        || means_company(fields.get(Field::FullName), fields.get(Field::TaxNumber));
     let mut partner = Map::new();
     let mut put = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
@@ -160,8 +222,8 @@ pub fn add_body(fields: &Fields) -> Value {
     };
     let flag = |yes: bool| Some(if yes { "true" } else { "false" });
     put("business_entity", flag(business));
-    put("taxpayer", flag(is_vat_number(fields.get(Field::TaxNumber))));
-    put("foreign_county", flag(is_foreign(fields.get(Field::Country))));
+    put("taxpayer", flag(fields.get(Field::TaxNumber).is_some_and(is_vat_number)));
+    put("foreign_county", flag(country::is_foreign(fields.get(Field::Country))));
     // Without this flag the partner cannot be used on sales documents (`add_partner.md`).
     put("buyer", Some("true"));
     put("customer", fields.get(Field::Company).or(fields.get(Field::FullName)));
@@ -205,14 +267,17 @@ pub struct Update {
 ///
 /// When the ERP has no place for a value.
 pub fn update_body(current: &[u8], changes: &[(Field, String)]) -> Result<Update, Problem> {
-    let wire: PartnerWire<'_> = serde_json::from_slice(current)
-        .map_err(|error| Problem(format!("Metakocka sent a partner that cannot be read: {error}")))?;
+    let wire: PartnerWire<'_> =
+        serde_json::from_slice(current).map_err(|error| Problem::unreadable(current, &error))?;
     let to =
         |field: Field| changes.iter().find(|(changed, _)| *changed == field).map(|(_, value)| value.as_str());
     for (field, value) in changes {
         if let Some(problem) = too_long(*field, value, wire.is_business()) {
             return Err(problem);
         }
+    }
+    if let Some(problem) = to(Field::Country).and_then(unknown_country) {
+        return Err(problem);
     }
     let mut partner = Map::new();
     partner.insert("mk_id".to_owned(), json!(wire.mk_id.value()));
@@ -231,6 +296,9 @@ pub fn update_body(current: &[u8], changes: &[(Field, String)]) -> Result<Update
     }
     if let Some(number) = to(Field::TaxNumber) {
         put("tax_id_number", number);
+        if let Some(flag) = taxpayer_after(&wire, number) {
+            put("taxpayer", if flag { "true" } else { "false" });
+        }
     }
     if let Some(number) = to(Field::RegistrationNumber) {
         put("registration_number", number);
@@ -240,10 +308,15 @@ pub fn update_body(current: &[u8], changes: &[(Field, String)]) -> Result<Update
         partner.insert("partner_delivery_address_list".to_owned(), rows);
     }
     // A person who becomes a business keeps the name as the contact person's.
-    let person =
-        if becomes_business { to(Field::FullName).or(wire.customer.value()) } else { to(Field::FullName) };
+    let person = if becomes_business {
+        to(Field::FullName).or(wire.customer.value())
+    } else if business {
+        to(Field::FullName)
+    } else {
+        to(Field::FullName).filter(|_| names_the_partner(&wire))
+    };
     let mut deferred = Vec::new();
-    match contact_rows(&wire, person.filter(|_| business), to(Field::Email), to(Field::Phone)) {
+    match contact_rows(&wire, person, to(Field::Email), to(Field::Phone)) {
         Ok(Some(rows)) => {
             partner.insert("partner_contact_list".to_owned(), rows);
         }
@@ -255,10 +328,27 @@ pub fn update_body(current: &[u8], changes: &[(Field, String)]) -> Result<Update
         Err(problem) => return Err(problem),
     }
     if let Some(country) = to(Field::Country) {
-        let foreign = if is_foreign(Some(country)) { "true" } else { "false" };
+        let foreign = if country::is_foreign(Some(country)) { "true" } else { "false" };
         partner.insert("foreign_county".to_owned(), json!(foreign));
     }
     Ok(Update { body: json!({ "partner": partner }), deferred })
+}
+
+/// What `taxpayer` becomes with a new tax number; `None` leaves it. It follows the number as it did when we made the
+/// partner; where a person has set it against the number, the person knows better.
+fn taxpayer_after(wire: &PartnerWire<'_>, number: &str) -> Option<bool> {
+    let before = wire.tax_id_number.value().is_some_and(is_vat_number);
+    let now = is_vat_number(number);
+    match wire.taxpayer.flag() {
+        Some(flag) if flag != before || flag == now => None,
+        _ => Some(now),
+    }
+}
+
+/// Whether the contact row of a person repeats the person's name, as the one we make does: then it is renamed with it.
+fn names_the_partner(wire: &PartnerWire<'_>) -> bool {
+    let row = wire.person().and_then(|row| row.name.value());
+    row.is_some() && same(Field::FullName, row, wire.customer.value())
 }
 
 /// Whether this update adds a row, which a repeated send would add again (`update_partner.md`).
@@ -307,70 +397,223 @@ fn contact_rows(
     email: Option<&str>,
     phone: Option<&str>,
 ) -> Result<Option<Value>, Problem> {
-    let first = wire.partner_contact_list.0.first();
-    let mut rows: Vec<(Option<String>, Map<String, Value>)> = Vec::new();
-    let mut put = |row: Option<&ContactRow<'_>>, member: &str, value: &str| {
-        let id = row.and_then(|row| row.mk_id.value()).map(str::to_owned);
-        if let Some((_, members)) = rows.iter_mut().find(|(known, _)| *known == id) {
-            members.insert(member.to_owned(), json!(value));
-        } else {
-            let known = id.iter().map(|id| ("mk_id".to_owned(), json!(id)));
-            rows.push((id.clone(), known.chain([(member.to_owned(), json!(value))]).collect()));
-        }
-    };
+    let row = wire.person();
+    let mut members = Map::new();
+    let mut put = |member: &str, value: &str| members.insert(member.to_owned(), json!(value));
     if let Some(name) =
-        name.filter(|name| !same(Field::FullName, Some(name), first.and_then(|row| row.name.value())))
+        name.filter(|name| !same(Field::FullName, Some(name), row.and_then(|row| row.name.value())))
     {
-        put(first, "name", name);
+        put("name", name);
     }
     if let Some(email) = email {
-        put(wire.email_row().or(first), "email", email);
+        put("email", email);
     }
     if let Some(number) = phone {
         // A number goes where the old one stood, so that reading finds the new one.
-        let row = wire.phone_row();
         let member = match row {
             Some(row) if row.phone.value().is_some() => "phone",
-            Some(_) if is_mobile(number) => "gsm",
-            Some(_) => "phone",
-            None => phone_member(number),
+            _ => phone_member(number),
         };
-        put(row.or(first), member, number);
+        put(member, number);
     }
-    if rows.is_empty() {
+    if members.is_empty() {
         return Ok(None);
     }
-    let mut list = Vec::new();
-    for (id, mut members) in rows {
-        if id.is_none() {
-            let address = wire.billing().and_then(|row| row.mk_id.value()).ok_or_else(|| {
-                Problem(
-                    "the partner has no address in Metakocka, so no contact person can be added: add an address there"
-                        .to_owned(),
-                )
-            })?;
-            members.insert("mk_address_id".to_owned(), json!(address));
-            if !members.contains_key("name")
-                && let Some(name) = wire.customer.value()
-                && !wire.is_business()
-            {
-                members.insert("name".to_owned(), json!(name));
-            }
+    if let Some(id) = row.and_then(|row| row.mk_id.value()) {
+        members.insert("mk_id".to_owned(), json!(id));
+    } else {
+        let address = wire.billing().and_then(|row| row.mk_id.value()).ok_or_else(|| {
+            Problem::new(
+                "the partner has no address in Metakocka, so no contact person can be added: add an address there"
+                    .to_owned(),
+            )
+        })?;
+        members.insert("mk_address_id".to_owned(), json!(address));
+        if !members.contains_key("name")
+            && let Some(name) = wire.customer.value()
+            && !wire.is_business()
+        {
+            members.insert("name".to_owned(), json!(name));
         }
-        list.push(Value::Object(members));
     }
-    Ok(Some(Value::Array(list)))
+    Ok(Some(json!([members])))
 }
 
 fn phone_member(number: &str) -> &'static str {
     if is_mobile(number) { "gsm" } else { "phone" }
 }
 
-/// A number with a country prefix is a VAT number: its holder is registered.
-fn is_vat_number(number: Option<&str>) -> bool {
-    number.is_some_and(|number| number.trim().chars().take(2).filter(char::is_ascii_alphabetic).count() == 2)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn is_foreign(country: Option<&str>) -> bool {
-    country.is_some_and(|country| !same(Field::Country, Some(country), Some("SI")))
+    fn partner(rest: &str) -> Partner {
+        Partner::read(format!(r#"{{"mk_id":"7",{rest}}}"#).as_bytes()).unwrap()
+    }
+
+    fn update(current: &str, changes: &[(Field, &str)]) -> Value {
+        let changes: Vec<_> = changes.iter().map(|(field, value)| (*field, (*value).to_owned())).collect();
+        let current = format!(r#"{{"mk_id":"7",{current}}}"#);
+        update_body(current.as_bytes(), &changes).unwrap().body["partner"].clone()
+    }
+
+    const TWO: &str = r#""customer":"Alfa d.o.o.","partner_contact_list":[
+        {"mk_id":"71","name":"Ana Kos","phone":"01 111 11 11"},
+        {"mk_id":"72","name":"Bojan Novak","email":"bojan@alfa.example"},
+        {"mk_id":"73","name":"Cene Zupan","email":"cene@alfa.example","gsm":"041 333 333"}]"#;
+
+    #[test]
+    fn one_person_is_read() {
+        let wants = |rest: &str| {
+            let fields = partner(rest).fields;
+            [Field::FullName, Field::Email, Field::Phone].map(|field| fields.get(field).map(str::to_owned))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(wants(TWO), [text("Bojan Novak"), text("bojan@alfa.example"), None]);
+        let rows = [
+            (r#"{"name":"Ana","phone":"1"},{"name":"Bojan","gsm":"2"}"#, [text("Ana"), None, text("1")]),
+            (r#"{"phone":"1"},{"name":"Bojan"}"#, [None, None, text("1")]),
+            (r#"{"name":"Ana"},{"email":"b@b.example","gsm":"2"}"#, [None, text("b@b.example"), text("2")]),
+            ("", [None, None, None]),
+        ];
+        for (list, expected) in rows {
+            let rest = format!(r#""customer":"Alfa d.o.o.","partner_contact_list":[{list}]"#);
+            assert_eq!(wants(&rest), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn one_person_is_written() {
+        for (field, value, member) in [
+            (Field::FullName, "Bojan Kos", "name"),
+            (Field::Email, "b@alfa.example", "email"),
+            (Field::Phone, "041 123 456", "gsm"),
+            (Field::Phone, "01 222 22 22", "phone"),
+        ] {
+            assert_eq!(
+                update(TWO, &[(field, value)])["partner_contact_list"],
+                json!([{ "mk_id": "72", member: value }]),
+                "{field}"
+            );
+        }
+        let all = [(Field::FullName, "B"), (Field::Email, "b@b.example"), (Field::Phone, "01 222 22 22")];
+        assert_eq!(
+            update(TWO, &all)["partner_contact_list"],
+            json!([{ "mk_id": "72", "name": "B", "email": "b@b.example", "phone": "01 222 22 22" }])
+        );
+    }
+
+    #[test]
+    fn a_new_surname_reaches_the_row_that_repeats_the_name() {
+        let rows = [
+            (r#"{"mk_id":"71","name":"Ana Kos"}"#, json!([{ "mk_id": "71", "name": "Ana Novak" }])),
+            (r#"{"mk_id":"71","name":"Ana  Kos"}"#, json!([{ "mk_id": "71", "name": "Ana Novak" }])),
+            (
+                r#"{"mk_id":"70","name":"X"},{"mk_id":"71","name":"Ana Kos","email":"a@x.example"}"#,
+                json!([{ "mk_id": "71", "name": "Ana Novak" }]),
+            ),
+            (r#"{"mk_id":"71","name":"Bojan Zet"}"#, Value::Null),
+            (r#"{"mk_id":"71","email":"a@x.example"}"#, Value::Null),
+            ("", Value::Null),
+        ];
+        for (list, expected) in rows {
+            let current =
+                format!(r#""customer":"Ana Kos","business_entity":"false","partner_contact_list":[{list}]"#);
+            let body = update(&current, &[(Field::FullName, "Ana Novak")]);
+            assert_eq!(body["customer"], "Ana Novak");
+            assert_eq!(body["partner_contact_list"], expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn flags_follow_an_edit() {
+        for (current, number, expected) in [
+            (r#""tax_id_number":"12345678","taxpayer":"false""#, "SI12345678", json!("true")),
+            (r#""tax_id_number":"SI12345678","taxpayer":"true""#, "12345678", json!("false")),
+            (r#""customer":"Alfa""#, "ATU12345678", json!("true")),
+            (r#""customer":"Alfa","taxpayer":"false""#, "NI ZAVEZANEC", Value::Null),
+            // A person has said so.
+            (r#""tax_id_number":"12345678","taxpayer":"true""#, "87654321", Value::Null),
+            (r#""tax_id_number":"SI12345678","taxpayer":"false""#, "SI87654321", Value::Null),
+        ] {
+            assert_eq!(
+                update(current, &[(Field::TaxNumber, number)])["taxpayer"],
+                expected,
+                "{current} {number}"
+            );
+        }
+        for (country, expected) in
+            [("SVN", "false"), ("Slowenien", "false"), ("Österreich", "true"), ("040", "true")]
+        {
+            let body = update(r#""customer":"Alfa""#, &[(Field::Country, country)]);
+            assert_eq!(body["foreign_county"], expected, "{country}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_country_is_refused_with_a_suggestion() {
+        for (name, hint) in
+            [("Slovenja", "Slovenija (SI)"), ("Avstrja", "Avstrija (AT)"), ("Atlantida", "ISO code")]
+        {
+            let fields = [(Field::Country, name.to_owned())].into_iter().collect();
+            assert!(validate(&fields).iter().any(|problem| problem.reason.contains(hint)), "{name}");
+            let problem = update_body(br#"{"mk_id":"7"}"#, &[(Field::Country, name.to_owned())]).unwrap_err();
+            assert!(problem.reason.contains(hint), "{problem}");
+        }
+    }
+
+    #[test]
+    fn who_is_a_company() {
+        for (rest, expected) in [
+            (r#""customer":"Alfa","business_entity":"true""#, true),
+            (r#""customer":"Alfa d.o.o.","business_entity":"false""#, true),
+            (r#""customer":"Ana Kos s.p.""#, true),
+            (r#""customer":"Alfa","tax_id_number":"12345678""#, true),
+            (r#""customer":"Alfa","business_entity":"false","tax_id_number":"SI12345678""#, true),
+            (r#""customer":"Ana Kos","business_entity":"false","tax_id_number":"12345678""#, false),
+            (r#""customer":"Ana Kos","tax_id_number":"0""#, false),
+            (r#""customer":"Ana Kos""#, false),
+        ] {
+            assert_eq!(partner(rest).fields.get(Field::Company).is_some(), expected, "{rest}");
+        }
+        for (name, number, expected) in [
+            ("Alfa d.o.o.", None, "true"),
+            ("Ana Kos", Some("SI12345678"), "true"),
+            ("Ana Kos", Some("12345678"), "false"),
+        ] {
+            let mut fields = Fields::default();
+            fields.set(Field::FullName, Some(name));
+            fields.set(Field::TaxNumber, number);
+            assert_eq!(add_body(&fields)["partner"]["business_entity"], expected, "{name} {number:?}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_partner_is_named_where_it_can_be() {
+        for (bytes, expected) in [
+            (br#"{"mk_id":"40","customer":"\ud83d"}"#.as_slice(), Some("40")),
+            (br#"{"customer":"\ud83d x","partner_contact_list":[{"mk_id":"1"}],"mk_id":41}"#, Some("41")),
+            (b"{\"mk_id\":\"42\",\"customer\":\"\xff\"}", Some("42")),
+            (br#"{"mk_id":"43","customer":["a"]}"#, Some("43")),
+            (br#"{"mk_id":"0","customer":"A"}"#, None),
+            (br#"{"customer":"\ud83d"}"#, None),
+            (br#"{"mk_id":"44","customer":"A"#, None),
+            (b"[]", None),
+        ] {
+            let problem = Partner::read(bytes).unwrap_err();
+            assert_eq!(problem.id.as_ref().map(|id| id.0.as_str()), expected, "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_name_nobody_can_see_is_missing() {
+        let mut fields = Fields::default();
+        for name in ["\u{200b}", "\u{feff} \u{ad}", " \u{2060}"] {
+            fields.set(Field::Company, Some(name));
+            assert!(
+                validate(&fields).iter().any(|problem| problem.reason.contains("name is missing")),
+                "{name:?}"
+            );
+        }
+    }
 }

@@ -1,0 +1,388 @@
+//! Names of companies: legal forms, and the words that tell one company from another.
+
+use super::spelling::folded;
+
+/// Legal forms as letters in a row, recognised with dots, blanks or neither, in any case, anywhere but as the first
+/// word: Slovenian, and those of the countries our users trade with.
+const FORMS: &[&str] = &[
+    "doo",
+    "dno",
+    "kdd",
+    "jdoo",
+    "zoo",
+    "zbo",
+    "sop",
+    "gmbh",
+    "mbh",
+    "ltd",
+    "limited",
+    "llc",
+    "llp",
+    "plc",
+    "inc",
+    "incorporated",
+    "corp",
+    "corporation",
+    "srl",
+    "srls",
+    "snc",
+    "sas",
+    "sarl",
+    "sro",
+    "spolsro",
+    "vos",
+    "kft",
+    "zrt",
+    "nyrt",
+    "spzoo",
+    "aps",
+    "oyj",
+    "uab",
+    "sia",
+    "eood",
+    "ood",
+    "ead",
+    "gesmbh",
+    "gesbr",
+    "ohg",
+    "doel",
+    "pty",
+    "bvba",
+    "sprl",
+    "lda",
+    "ltda",
+];
+/// Forms of two letters, or that are words too: without dots only in capitals, and at the end.
+const SHORT: &[&str] = &[
+    "ag", "kg", "og", "eu", "ug", "ev", "se", "sa", "spa", "sl", "slu", "nv", "bv", "ab", "as", "oy", "ou",
+    "bt", "ad", "co", "gbr", "kgaa",
+];
+/// Slovenian forms of two letters: people write them in any case.
+const SHORT_AT_HOME: &[&str] = &["sp", "dd", "kd"];
+/// Forms written out.
+const WORDS: &[&[&str]] = &[
+    &["samostojni", "podjetnik"],
+    &["druzba", "z", "omejeno", "odgovornostjo"],
+    &["delniska", "druzba"],
+    &["komanditna", "druzba"],
+    &["druzba", "z", "neomejeno", "odgovornostjo"],
+    &["gesellschaft", "mit", "beschrankter", "haftung"],
+    &["aktiengesellschaft"],
+    &["societa", "per", "azioni"],
+];
+/// Words that many companies have in their names: they tell nobody apart, unless there is nothing else.
+const COMMON: &[&str] = &[
+    "in",
+    "and",
+    "und",
+    "the",
+    "za",
+    "of",
+    "pri",
+    "von",
+    "der",
+    "die",
+    "das",
+    "di",
+    "de",
+    "la",
+    "podjetje",
+    "firma",
+    "company",
+    "druzba",
+    "trgovina",
+    "trgovsko",
+    "storitve",
+    "storitveno",
+    "proizvodnja",
+    "proizvodno",
+    "zastopanje",
+    "posredovanje",
+    "svetovanje",
+    "inzeniring",
+    "gradbenistvo",
+    "prevozi",
+    "transport",
+    "turizem",
+    "gostinstvo",
+    "servis",
+    "studio",
+    "group",
+    "skupina",
+    "holding",
+    "international",
+    "slovenija",
+    "slovenia",
+    "zavod",
+    "drustvo",
+    "zadruga",
+    "ljubljana",
+    "maribor",
+    "trade",
+    "trading",
+    "services",
+    "samostojni",
+    "podjetnik",
+    "sin",
+    "sinovi",
+];
+
+/// A word of a name: folded, with what was around it.
+struct Word<'a> {
+    text: String,
+    written: &'a str,
+    /// A dot follows at once.
+    dotted: bool,
+    /// Nothing, a comma, a semicolon or a bracket follows: here a name ends.
+    last: bool,
+}
+
+fn words(name: &str) -> Vec<Word<'_>> {
+    let is_part = |c: char| {
+        c.is_alphanumeric() || super::spelling::is_invisible(c) || matches!(u32::from(c), 0x300..=0x36F)
+    };
+    let mut words = Vec::new();
+    let mut rest = name;
+    while let Some(start) = rest.find(is_part) {
+        let from = rest.get(start..).unwrap_or_default();
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let (written, after) = from.split_at(end);
+        let text: String = folded(written).collect();
+        let next = after.trim_start_matches(['.', ' ']).chars().next();
+        if !text.is_empty() {
+            words.push(Word {
+                text,
+                written,
+                dotted: after.starts_with('.'),
+                last: next
+                    .is_none_or(|c| matches!(c, ',' | ';' | '(' | ')' | '/' | '|' | '-' | '–' | '&' | '"')),
+            });
+        }
+        rest = after;
+    }
+    words
+}
+
+/// How many words from the first of these on are a legal form; 0 when none is.
+fn form_at(words: &[Word<'_>], first_of_name: bool) -> usize {
+    for spelt in WORDS {
+        if words.len() >= spelt.len() && words.iter().zip(*spelt).all(|(word, part)| word.text == **part) {
+            return spelt.len();
+        }
+    }
+    let Some(head) = words.first() else { return 0 };
+    // One word, or letter by letter ("d. o. o.", "S.p.A.", "Sp. z o.o."), the longest reading first.
+    let letters = words.iter().take_while(|word| word.text.len() == 1).count();
+    let spelt =
+        if head.text == "spol" || (head.text == "sp" && words.get(1).is_some_and(|word| word.text == "z")) {
+            1 + words.iter().skip(1).take_while(|word| word.text.len() == 1).count()
+        } else {
+            letters
+        };
+    for length in (2..=spelt.min(5)).rev() {
+        let parts = words.get(..length).unwrap_or_default();
+        let joined: String = parts.iter().map(|word| word.text.as_str()).collect();
+        let (Some(second), Some(end)) = (parts.get(1), parts.last()) else { continue };
+        let long = FORMS.contains(&joined.as_str()) || joined == "spa";
+        let short = SHORT.contains(&joined.as_str()) || SHORT_AT_HOME.contains(&joined.as_str());
+        let marked = head.dotted || second.dotted || length > 2;
+        if long || (short && !first_of_name && (marked || end.last)) {
+            return length;
+        }
+    }
+    if first_of_name && words.len() == 1 {
+        return usize::from(FORMS.contains(&head.text.as_str()) && head.text.len() <= 4);
+    }
+    let capitals = head.written.chars().all(|c| c.is_ascii_uppercase());
+    let mixed = matches!(head.written, "SpA" | "eU" | "eV" | "Co" | "KGaA" | "GbR");
+    let short =
+        SHORT.contains(&head.text.as_str()) && (capitals || mixed) && (head.last || head.text == "co");
+    let home = SHORT_AT_HOME.contains(&head.text.as_str()) && head.last;
+    usize::from(!first_of_name && (FORMS.contains(&head.text.as_str()) || short || home))
+        .max(usize::from(first_of_name && head.text == "doo"))
+}
+
+/// Words that are no part of a legal form, and whether there was one.
+fn split(name: &str) -> (Vec<String>, bool) {
+    let name = name.replace("&amp;", "&");
+    let words = words(&name);
+    let mut kept = Vec::new();
+    let mut any = false;
+    let mut at = 0;
+    while let Some(rest) = words.get(at..).filter(|rest| !rest.is_empty()) {
+        match form_at(rest, at == 0) {
+            0 => {
+                kept.extend(rest.first().map(|word| word.text.clone()));
+                at += 1;
+            }
+            length => {
+                any = true;
+                at += length;
+            }
+        }
+    }
+    (kept, any)
+}
+
+/// Whether a name has a legal form, so that it is a company's.
+#[must_use]
+pub fn has_legal_form(name: &str) -> bool {
+    split(name).1
+}
+
+/// The words that tell a name from others: folded, without legal forms, without what many names have and without
+/// single letters; where nothing is left, the words without legal forms.
+#[must_use]
+pub fn significant_words(name: &str) -> Vec<String> {
+    let (words, _) = split(name);
+    let telling: Vec<String> = words
+        .iter()
+        .filter(|word| word.chars().count() > 1 && !COMMON.contains(&word.as_str()))
+        .cloned()
+        .collect();
+    if telling.iter().any(|word| !is_number(word)) { telling } else { words }
+}
+
+/// Whether two names may be one company's or person's: they share a significant word or read the same without blanks,
+/// or one side has none. Names that carry different numbers (`Studio 1`, `Studio 2`) are different.
+#[must_use]
+pub fn names_agree(a: Option<&str>, b: Option<&str>) -> bool {
+    let whole = |name: Option<&str>| name.map(|name| split(name).0.concat()).unwrap_or_default();
+    if whole(a) == whole(b) {
+        return true;
+    }
+    let telling = |name: Option<&str>| name.map(significant_words).unwrap_or_default();
+    let (a, b) = (telling(a), telling(b));
+    if a.is_empty() || b.is_empty() {
+        return true;
+    }
+    let numbers = |words: &[String]| words.iter().filter(|word| is_number(word)).cloned().collect::<Vec<_>>();
+    let (left, right) = (numbers(&a), numbers(&b));
+    if !left.is_empty() && !right.is_empty() && left != right {
+        return false;
+    }
+    a.iter().any(|word| !is_number(word) && b.contains(word))
+}
+
+fn is_number(word: &str) -> bool {
+    word.chars().all(|c| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legal_forms() {
+        for name in [
+            "Alfa d.o.o.",
+            "Alfa d. o. o.",
+            "ALFA D.O.O",
+            "Alfa doo",
+            "Alfa, d.o.o., Ljubljana",
+            "Alfa d.o.o",
+            "Alfa DOO",
+            "Ana Kos s.p.",
+            "Ana Kos, s. p.",
+            "ANA KOS SP",
+            "Ana Kos sp",
+            "Frizerstvo Ana, Ana Kos s.p., Kranj",
+            "Beta d.d.",
+            "Beta, d. d.",
+            "Gama d.n.o.",
+            "Delta k.d.",
+            "Alpha GmbH",
+            "Alpha GMBH & Co. KG",
+            "Alpha AG",
+            "Alpha Ltd.",
+            "Alpha LLC",
+            "Alpha s.r.o.",
+            "Alpha spol. s r.o.",
+            "Alpha S.p.A.",
+            "Alpha SPA",
+            "Alpha S.r.l.",
+            "Alpha SRL",
+            "Alpha S.A.",
+            "Alpha B.V.",
+            "Alpha Kft.",
+            "Alpha Sp. z o.o.",
+            "Alpha Inc",
+            "Alpha e.U.",
+            "Alpha j.d.o.o.",
+            "Ana Kos, samostojni podjetnik",
+            "d.o.o. Alfa",
+            "Alfa d\u{200b}.o.o.",
+        ] {
+            assert!(has_legal_form(name), "{name}");
+        }
+        for name in [
+            "Ana Kos",
+            "Terme Spa",
+            "Dooley",
+            "Ana Maria Sá",
+            "As Novak",
+            "Sp",
+            "Agata Ag",
+            "Marko Sel",
+            "Alfa",
+            "",
+            "D. Novak",
+            "Co Ana",
+            "Kadunc",
+            "Se ne ve",
+            "Incognito",
+            "Limitova",
+        ] {
+            assert!(!has_legal_form(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn words_that_count() {
+        for (name, expected) in [
+            ("Alfa d.o.o.", vec!["alfa"]),
+            ("ALFA TRGOVINA d. o. o.", vec!["alfa"]),
+            ("Žagar &amp; sinovi s.p.", vec!["zagar"]),
+            ("Trgovina d.o.o.", vec!["trgovina"]),
+            ("Firma 7", vec!["firma", "7"]),
+            ("H&M GmbH", vec!["h", "m"]),
+            ("d.o.o.", vec![]),
+        ] {
+            assert_eq!(significant_words(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn agreement() {
+        for (a, b) in [
+            ("Alfa d.o.o.", "ALFA, d. o. o."),
+            ("Čebelarstvo Kos", "Cebelarstvo KOS s.p."),
+            ("Kos &amp; Novak", "Kos & Novak"),
+            ("Alfa Trade d.o.o.", "AlfaTrade"),
+            ("H&M", "h &amp; m"),
+            ("Alfa d.o.o.", "d.o.o."),
+            ("Ana Kos", "Kos Ana"),
+            ("Trgovina", "trgovina d.o.o."),
+            ("Studio 1", "STUDIO 1 d.o.o."),
+        ] {
+            assert!(names_agree(Some(a), Some(b)), "{a} / {b}");
+            assert!(names_agree(Some(b), Some(a)), "{b} / {a}");
+        }
+        for (a, b) in [
+            ("Alfa d.o.o.", "Beta d.o.o."),
+            ("Trgovina Alfa", "Trgovina Beta"),
+            ("Firma 0", "Firma 1"),
+            ("Alpha GmbH", "Alfa GmbH"),
+            ("Studio 1", "Studio 2"),
+            ("Ana Kos s.p.", "Bojan Novak s.p."),
+            ("Alfa in partner", "Beta in drugi"),
+        ] {
+            assert!(!names_agree(Some(a), Some(b)), "{a} / {b}");
+        }
+        assert!(
+            names_agree(None, Some("Alfa"))
+                && names_agree(Some("\u{200b}"), Some("Alfa"))
+                && names_agree(None, None)
+        );
+    }
+}

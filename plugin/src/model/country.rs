@@ -1,0 +1,191 @@
+//! Countries: one table of codes and names for both sides.
+//!
+//! Names are Slovenian, English and German (Unicode CLDR), what the ERP shows, and what people write. Codes are ISO
+//! 3166 (two letters, three letters, number), `XK` for Kosovo, and `XI` for Northern Ireland, which the ERP keeps apart.
+
+use super::spelling::folded;
+
+/// One line per country: ISO-2, ISO-3, number, names; the first name is the one shown.
+const TABLE: &str = include_str!("countries.tsv");
+
+/// The home country of the ERP's users.
+pub const HOME: &str = "SI";
+
+/// Words some put before a country's name.
+const TITLES: [&str; 6] = ["republika", "republicof", "republik", "kraljevina", "kingdomof", "the"];
+
+struct Row {
+    code: &'static str,
+    long: &'static str,
+    number: &'static str,
+    names: &'static str,
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    TABLE.lines().filter_map(|line| {
+        let mut parts = line.split('\t');
+        Some(Row { code: parts.next()?, long: parts.next()?, number: parts.next()?, names: parts.next()? })
+    })
+}
+
+fn letters(text: &str) -> impl Iterator<Item = char> + '_ {
+    folded(text).filter(|c| *c != ' ')
+}
+
+/// The ISO code of a country by any spelling of it; `None` for what no country is called.
+#[must_use]
+pub fn code(name: &str) -> Option<&'static str> {
+    let name: String = letters(name).collect();
+    if name.is_empty() {
+        return None;
+    }
+    named(&name).or_else(|| TITLES.into_iter().find_map(|title| named(name.strip_prefix(title)?)))
+}
+
+fn named(name: &str) -> Option<&'static str> {
+    let is_code = |code: &str| name.eq_ignore_ascii_case(code);
+    rows()
+        .find(|row| {
+            is_code(row.code)
+                || is_code(row.long)
+                || (row.number == name && name.len() == 3)
+                || row.names.split('|').any(|known| letters(known).eq(name.chars()))
+        })
+        .map(|row| row.code)
+}
+
+/// Whether a partner of this country is foreign: only a country that is known and not ours makes it so.
+#[must_use]
+pub fn is_foreign(name: Option<&str>) -> bool {
+    name.and_then(code).is_some_and(|code| code != HOME)
+}
+
+/// The country whose name is nearest to a spelling that none has: code and name, when it is near enough to mean it.
+#[must_use]
+pub fn nearest(name: &str) -> Option<(&'static str, &'static str)> {
+    let wanted: Vec<char> = letters(name).collect();
+    let most = wanted.len() / 3;
+    let mut best: Option<(usize, &'static str, &'static str)> = None;
+    for row in rows() {
+        for known in row.names.split('|') {
+            let distance = distance(&wanted, &letters(known).collect::<Vec<_>>());
+            if distance <= most && most > 0 && best.is_none_or(|(least, ..)| distance < least) {
+                best = Some((distance, row.code, row.names.split('|').next().unwrap_or(known)));
+            }
+        }
+    }
+    best.map(|(_, code, name)| (code, name))
+}
+
+/// Letters to add, drop or replace (Levenshtein).
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (line, x) in a.iter().enumerate() {
+        let mut diagonal = line;
+        let mut left = line + 1;
+        for (slot, y) in row.iter_mut().skip(1).zip(b) {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = *slot;
+            left = replaced.min(left + 1).min(*slot + 1);
+            *slot = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = line + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn spellings() {
+        for (name, expected) in [
+            ("SVN", "SI"),
+            ("slo", "SI"),
+            ("Republika Slovenija", "SI"),
+            ("Republic of Slovenia", "SI"),
+            ("Slowenien", "SI"),
+            ("705", "SI"),
+            ("SLOVENIJA ", "SI"),
+            ("Sl\u{200b}ovenija", "SI"),
+            ("si", "SI"),
+            ("Republik Slowenien", "SI"),
+            ("Österreich", "AT"),
+            ("OESTERREICH", "AT"),
+            ("Avstrija", "AT"),
+            ("Hrvaska", "HR"),
+            ("Republika Hrvatska", "HR"),
+            ("040", "AT"),
+            ("Slovensko", "SK"),
+            ("Češka republika", "CZ"),
+            ("Grčija", "GR"),
+            ("EL", "GR"),
+            ("Velika Britanija", "GB"),
+            ("United Kingdom - Northern Ireland", "XI"),
+            ("XI", "XI"),
+            ("ZDA", "US"),
+            ("U.S.A.", "US"),
+            ("Kosovo", "XK"),
+            ("Severna Makedonija", "MK"),
+            ("Bosna in Hercegovina", "BA"),
+            ("Japonska", "JP"),
+            ("Republic of Korea", "KR"),
+            ("Republic of Ireland", "IE"),
+            ("Türkei", "TR"),
+            ("NZL", "NZ"),
+            ("Republika Srbija", "RS"),
+        ] {
+            assert_eq!(code(name), Some(expected), "{name}");
+        }
+        for name in
+            ["", " ", "Atlantida", "Slov", "Republika Srbska", "70", "ZZ", "neznano", "-", "republika"]
+        {
+            assert_eq!(code(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn foreign_is_known_and_not_home() {
+        assert!(is_foreign(Some("Avstrija")) && is_foreign(Some("HRV")) && is_foreign(Some("XI")));
+        assert!(!is_foreign(None) && !is_foreign(Some("Slowenien")) && !is_foreign(Some("Atlantida")));
+    }
+
+    #[test]
+    fn suggestions() {
+        for (name, expected) in [
+            ("Slovenja", Some("SI")),
+            ("Hrvatsak", Some("HR")),
+            ("Nemcja", Some("DE")),
+            ("Atlantida", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(name).map(|(code, _)| code), expected, "{name}");
+        }
+        let kitten: Vec<char> = "kitten".chars().collect();
+        let sitting: Vec<char> = "sitting".chars().collect();
+        assert_eq!(distance(&kitten, &sitting), 3);
+        assert_eq!((distance(&kitten, &[]), distance(&[], &kitten)), (6, 6));
+    }
+
+    #[test]
+    fn no_spelling_means_two_countries() {
+        let mut known: BTreeMap<String, &str> = BTreeMap::new();
+        for row in rows() {
+            assert_eq!(row.code.len(), 2);
+            for name in [row.code, row.long, row.number].into_iter().chain(row.names.split('|')) {
+                let folded: String = letters(name).collect();
+                if !folded.is_empty() {
+                    let other = known.insert(folded, row.code);
+                    assert!(other.is_none() || other == Some(row.code), "{name}: {} and {other:?}", row.code);
+                    assert_eq!(code(name), Some(row.code), "{name}");
+                }
+            }
+        }
+        assert_eq!(rows().count(), 251);
+    }
+}
