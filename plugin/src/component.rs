@@ -168,6 +168,9 @@ impl ports::Http for Host {
         }
         .boxed_local()
     }
+
+    // The host function is on its way; until then the run itself ends and says when to come back.
+    fn hold_off(&self, _: u64) {}
 }
 
 struct Body(http::Body);

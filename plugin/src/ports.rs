@@ -92,6 +92,8 @@ pub struct HttpError {
 pub trait Http {
     /// Sends once and waits for the whole answer.
     fn send(&self, request: Request) -> LocalBoxFuture<'_, Result<Response, HttpError>>;
+    /// Asks the host to send nothing over this connection for so long, whichever run wants to: the other side has said so.
+    fn hold_off(&self, milliseconds: u64);
 }
 
 /// One entry of a collection.

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::elements::{ListError, read_all};
 use super::envelope::Envelope;
-use super::outcome::{CallError, Refusal, RefusalKind, WriteOutcome};
+use super::outcome::{CallError, RefusalKind, WriteOutcome};
 use super::partner::{Partner, Problem};
+use super::words::clean;
 use crate::model::{IdMaker, MkId};
 use crate::ports::{Category, HttpError, HttpErrorKind, Lane, Level, Powers, Request, Response};
 
@@ -27,6 +28,10 @@ const READ_TIMEOUT_MS: u32 = 30_000;
 const SCAN_TIMEOUT_MS: u32 = 120_000;
 const WRITE_TIMEOUT_MS: u32 = 120_000;
 const PIECE: u32 = 1024 * 1024;
+/// A longer wait than this, milliseconds, is not waited for: the run ends and says when to come back.
+const PATIENCE_MS: u64 = 30_000;
+/// The longest wait that is believed, milliseconds: a header may say anything.
+const LONGEST_WISH_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// When and how often a read is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +114,9 @@ pub struct Client<'a> {
     chance: RefCell<IdMaker>,
     /// Whether this session has seen a good answer: only then an unknown refusal of a look-up may mean "none".
     proven: Cell<bool>,
+    /// Why nothing more is sent in this run: key, network address or quota were refused, or the other side wants to be
+    /// left alone for longer than a run waits.
+    closed: RefCell<Option<CallError>>,
 }
 
 impl<'a> Client<'a> {
@@ -116,10 +124,17 @@ impl<'a> Client<'a> {
     #[must_use]
     pub fn new(powers: Powers<'a>, retry: Retry) -> Self {
         let chance = RefCell::new(IdMaker::new(powers.clock.random_seed()));
-        Self { powers, retry, calls: Cell::new(0), chance, proven: Cell::new(false) }
+        Self {
+            powers,
+            retry,
+            calls: Cell::new(0),
+            chance,
+            proven: Cell::new(false),
+            closed: RefCell::default(),
+        }
     }
 
-    /// Calls made so far.
+    /// Calls made so far: what left the host. A request that was held back there is none.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.get()
@@ -135,7 +150,10 @@ impl<'a> Client<'a> {
         let body = self.read(path::WAREHOUSE_LIST, &json!({})).await?;
         let (warehouses, envelope) = read_all("warehouse_list", &body).map_err(protocol)?;
         if let Some(refusal) = envelope.refusal() {
-            return Err(refused_connection(&refusal));
+            return Err(CallError::refused(refusal));
+        }
+        if !envelope.has_list() {
+            return Err(says_nothing());
         }
         self.proven.set(true);
         Ok(warehouses.len())
@@ -153,31 +171,39 @@ impl<'a> Client<'a> {
 
     async fn partner_list(&self, body: &[u8]) -> Result<Vec<Read>, CallError> {
         let (elements, envelope) = read_all(PARTNER_LIST, body).map_err(protocol)?;
-        if let Some(refusal) = envelope.refusal() {
-            return self.none_or_refused(refusal).await;
-        }
-        self.proven.set(true);
+        self.must_tell(&envelope).await?;
         elements
             .into_iter()
             .map(|bytes| Partner::read(&bytes).map(|partner| Read { partner, bytes }))
             .collect::<Result<_, Problem>>()
-            .map_err(|problem| CallError::Unavailable(problem.reason))
+            .map_err(|problem| CallError::Unreadable(problem.reason))
     }
 
-    /// Zero matches are a refusal with `opr_code` 2 (`get_partner.md`). In a language we do not know it counts only
-    /// when the same session has shown that credentials and rights are good.
-    async fn none_or_refused(&self, refusal: Refusal) -> Result<Vec<Read>, CallError> {
-        match refusal.kind {
-            RefusalKind::NotFound => Ok(Vec::new()),
-            RefusalKind::Business if refusal.code.trim() == "2" => {
-                if !self.proven.get() {
-                    self.probe().await?;
-                }
-                Ok(Vec::new())
+    /// Whether an answer to `get_partner` tells which partners there are. It does when it holds the list, be it empty.
+    /// Zero matches are a refusal with `opr_code` 2 (`get_partner.md`); in a language we do not know it counts only
+    /// when the same session has shown that credentials and rights are good. Nothing else means absence.
+    ///
+    /// # Errors
+    ///
+    /// When it tells nothing.
+    pub async fn must_tell(&self, envelope: &Envelope) -> Result<(), CallError> {
+        let Some(refusal) = envelope.refusal() else {
+            if !envelope.has_list() {
+                return Err(says_nothing());
             }
-            RefusalKind::Internal => Err(CallError::Refused(refusal)),
+            self.proven.set(true);
+            return Ok(());
+        };
+        match refusal.kind {
+            RefusalKind::NotFound => Ok(()),
+            RefusalKind::Business if refusal.code == "2" => {
+                if !self.proven.get() {
+                    Box::pin(self.probe()).await?;
+                }
+                Ok(())
+            }
             // A look-up names nothing that could be wrong with a record: the next one would be refused too.
-            _ => Err(refused_connection(&refusal)),
+            _ => Err(CallError::refused(refusal)),
         }
     }
 
@@ -209,7 +235,7 @@ impl<'a> Client<'a> {
             WriteOutcome::Done(answer) => Envelope::parse(&answer)
                 .and_then(|envelope| envelope.text("mk_id"))
                 .map(|id| MkId(id.trim().to_owned()))
-                .filter(|id| !id.0.is_empty())
+                .filter(is_possible)
                 .ok_or_else(|| WriteOutcome::Unknown("the answer holds no mk_id".to_owned())),
             other => Err(other),
         }
@@ -221,9 +247,10 @@ impl<'a> Client<'a> {
             WriteOutcome::Done(answer) => {
                 let list =
                     read_all(PARTNER_LIST, &answer).ok().map(|(elements, _)| elements).unwrap_or_default();
+                let asked = body.pointer("/partner/mk_id").and_then(Value::as_str);
                 list.into_iter()
-                    .next()
-                    .and_then(|bytes| Partner::read(&bytes).ok().map(|partner| Read { partner, bytes }))
+                    .filter_map(|bytes| Partner::read(&bytes).ok().map(|partner| Read { partner, bytes }))
+                    .find(|read| asked == Some(read.partner.id.0.as_str()))
                     .ok_or_else(|| WriteOutcome::Unknown("the answer holds no partner".to_owned()))
             }
             other => Err(other),
@@ -234,11 +261,11 @@ impl<'a> Client<'a> {
     async fn read(&self, path: &'static str, body: &Value) -> Result<Vec<u8>, CallError> {
         self.retrying(path, async || {
             let response = self.judged(path, body, Lane::Point, READ_TIMEOUT_MS).await?;
-            let bytes = whole(&*response.body).await.map_err(|error| Failure::from(transport(&error)))?;
+            let bytes = whole(&*response.body).await.map_err(|error| Failure::from(&error))?;
             match Envelope::parse(&bytes).map(|envelope| envelope.refusal()) {
-                None => Err(Failure::from(CallError::Unavailable(not_json(&bytes)))),
-                Some(Some(refusal)) if refusal.kind == RefusalKind::Internal => {
-                    Err(Failure::from(CallError::Refused(refusal)))
+                None => Err(Failure::from(not_json(&bytes))),
+                Some(Some(refusal)) if refusal.kind.is_of_connection() || refusal.proves_nothing() => {
+                    Err(Failure::from(CallError::refused(refusal)))
                 }
                 Some(_) => Ok(bytes),
             }
@@ -254,10 +281,7 @@ impl<'a> Client<'a> {
         lane: Lane,
         timeout_ms: u32,
     ) -> Result<Response, Failure> {
-        let response = self
-            .send(path, body, lane, timeout_ms)
-            .await
-            .map_err(|error| Failure::from(transport(&error)))?;
+        let response = self.send(path, body, lane, timeout_ms).await?;
         match judge(response.status) {
             None => Ok(response),
             Some(error) => Err(Failure { error, wish: response.retry_after_ms }),
@@ -274,12 +298,13 @@ impl<'a> Client<'a> {
         loop {
             let Failure { error, wish } = match once().await {
                 Ok(value) => return Ok(value),
-                Err(failure) => failure,
+                Err(failure) => failure.impatient(),
             };
             attempt += 1;
-            let passing = matches!(error, CallError::Unavailable(_))
+            let passing = matches!(error, CallError::Unavailable(_) | CallError::Unreadable(_))
                 || matches!(&error, CallError::Refused(refusal) if refusal.kind == RefusalKind::Internal);
             if attempt > self.retry.max_retries || !passing {
+                self.close_after(&error);
                 return Err(error);
             }
             let chance = self.chance.borrow_mut().random();
@@ -300,12 +325,39 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Sends nothing more when an error says that every other call would end like this one.
+    fn close_after(&self, error: &CallError) {
+        let ends = match error {
+            CallError::Quota { retry_after_ms, .. } => {
+                if self.closed.borrow().is_none() {
+                    self.powers.http.hold_off(*retry_after_ms);
+                }
+                true
+            }
+            CallError::Later { .. } | CallError::Configuration(_) => true,
+            _ => false,
+        };
+        if ends {
+            self.closed.borrow_mut().get_or_insert_with(|| error.clone());
+        }
+    }
+
     /// One write, sent once.
     async fn write(&self, path: &'static str, body: &Value) -> WriteOutcome {
+        let outcome = self.write_once(path, body).await;
+        if let WriteOutcome::NotSent(error) = &outcome {
+            self.close_after(error);
+        }
+        outcome
+    }
+
+    async fn write_once(&self, path: &'static str, body: &Value) -> WriteOutcome {
         let response = match self.send(path, body, Lane::Point, WRITE_TIMEOUT_MS).await {
             Ok(response) => response,
-            Err(error) if !error.may_have_arrived => return WriteOutcome::NotSent(transport(&error)),
-            Err(error) => return WriteOutcome::Unknown(error.message),
+            Err(Failed { failure, may_have_arrived: false }) => {
+                return WriteOutcome::NotSent(failure.impatient().error);
+            }
+            Err(Failed { failure, .. }) => return WriteOutcome::Unknown(failure.error.to_string()),
         };
         if let Some(failure) = judge(response.status) {
             return match failure {
@@ -316,14 +368,18 @@ impl<'a> Client<'a> {
         }
         let bytes = match whole(&*response.body).await {
             Ok(bytes) => bytes,
-            Err(error) => return WriteOutcome::Unknown(error.message),
+            Err(error) => return WriteOutcome::Unknown(clean(&error.message)),
         };
-        let Some(envelope) = Envelope::parse(&bytes) else { return WriteOutcome::Unknown(not_json(&bytes)) };
+        let Some(envelope) = Envelope::parse(&bytes) else {
+            return WriteOutcome::Unknown(not_json(&bytes).to_string());
+        };
         match envelope.refusal() {
             None => WriteOutcome::Done(bytes),
-            Some(refusal) if refusal.kind == RefusalKind::Internal => {
-                WriteOutcome::Unknown(refusal.to_string())
+            // Refused at the door, before the record was looked at.
+            Some(refusal) if refusal.kind.is_of_connection() => {
+                WriteOutcome::NotSent(CallError::refused(refusal))
             }
+            Some(refusal) if refusal.proves_nothing() => WriteOutcome::Unknown(refusal.to_string()),
             Some(refusal) => WriteOutcome::Refused(refusal),
         }
     }
@@ -334,10 +390,19 @@ impl<'a> Client<'a> {
         body: &Value,
         lane: Lane,
         timeout_ms: u32,
-    ) -> Result<Response, HttpError> {
-        self.calls.set(self.calls.get() + 1);
+    ) -> Result<Response, Failed> {
+        if let Some(error) = self.closed.borrow().clone() {
+            return Err(Failed { failure: error.into(), may_have_arrived: false });
+        }
         let body = body.to_string().into_bytes();
-        self.powers.http.send(Request { path, body, lane, timeout_ms }).await
+        let sent = self.powers.http.send(Request { path, body, lane, timeout_ms }).await;
+        if sent.as_ref().map_or_else(|error| error.may_have_arrived, |_| true) {
+            self.calls.set(self.calls.get() + 1);
+        }
+        sent.map_err(|error| Failed {
+            failure: Failure::from(&error),
+            may_have_arrived: error.may_have_arrived,
+        })
     }
 }
 
@@ -351,6 +416,46 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         Self { error, wish: None }
     }
+}
+
+impl From<&HttpError> for Failure {
+    fn from(error: &HttpError) -> Self {
+        Self { error: transport(error), wish: error.retry_after_ms }
+    }
+}
+
+impl Failure {
+    /// A wish that is longer than a run waits ends the run.
+    fn impatient(self) -> Self {
+        match (self.error, self.wish) {
+            (CallError::Unavailable(reason), Some(wish)) if wish > PATIENCE_MS => {
+                CallError::Later { reason, retry_after_ms: wish.min(LONGEST_WISH_MS) }.into()
+            }
+            (error, wish) => Self { error, wish },
+        }
+    }
+}
+
+/// A request without a complete answer.
+struct Failed {
+    failure: Failure,
+    may_have_arrived: bool,
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        failed.failure
+    }
+}
+
+/// Ids are positive numbers. Anything else as the answer to a create leaves it in doubt.
+fn is_possible(id: &MkId) -> bool {
+    id.0.bytes().all(|byte| byte.is_ascii_digit()) && id.0.bytes().any(|byte| byte != b'0')
+}
+
+/// HTTP 200 with neither a list nor a refusal.
+fn says_nothing() -> CallError {
+    CallError::Unreadable("neither a list nor a reason why there is none".to_owned())
 }
 
 /// What an HTTP status says about the call; `None` when the body decides.
@@ -369,12 +474,6 @@ fn judge(status: u16) -> Option<CallError> {
     }
 }
 
-/// A refusal that is about the connection, not about a record.
-#[must_use]
-pub fn refused_connection(refusal: &Refusal) -> CallError {
-    CallError::Configuration(format!("{refusal} - check company_id and secret key and connect again"))
-}
-
 /// An error of transport as an error of the call.
 pub fn transport(error: &HttpError) -> CallError {
     match error.kind {
@@ -389,17 +488,25 @@ pub fn transport(error: &HttpError) -> CallError {
     }
 }
 
-fn not_json(bytes: &[u8]) -> String {
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<') {
-        "a web page was answered instead of JSON: a proxy, a login or a maintenance page".to_owned()
+fn not_json(bytes: &[u8]) -> CallError {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<') {
+        protocol(ListError::Markup)
     } else {
-        "the answer is not the JSON it should be".to_owned()
+        CallError::Unreadable("the answer is not the JSON it should be".to_owned())
     }
 }
 
-/// An answer that cannot be taken apart counts as a passing failure of transport.
+/// An answer that cannot be taken apart is asked for again, like a failure of transport. A web page comes from something
+/// in between or from maintenance; an answer that ends in the middle was broken off.
 pub fn protocol(error: ListError) -> CallError {
-    CallError::Unavailable(error.to_string())
+    match error {
+        ListError::Markup => CallError::Unavailable(
+            "a web page was answered instead of JSON: a proxy, a login or a maintenance page".to_owned(),
+        ),
+        ListError::Truncated(_) => CallError::Unavailable(error.to_string()),
+        ListError::Malformed(..) | ListError::TooLarge => CallError::Unreadable(error.to_string()),
+    }
 }
 
 /// All bytes of a point answer.

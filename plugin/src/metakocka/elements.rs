@@ -156,6 +156,7 @@ impl ListReader {
             self.buffer.get(self.position + 1..key_end - 1).is_some_and(|key| key == self.list.as_bytes());
         if is_list && self.buffer.get(start) == Some(&b'[') {
             self.position = start;
+            self.envelope.found_list();
             return self.enter(State::List);
         }
         let Some(end) = self.value_end(start)? else { return Ok(Step::Hungry) };
@@ -163,6 +164,7 @@ impl ListReader {
         let value = self.buffer.get(start..end).and_then(|value| serde_json::from_slice(value).ok());
         if is_list && self.buffer.get(start) == Some(&b'{') {
             self.position = end;
+            self.envelope.found_list();
             return Ok(Step::Element(start..end));
         }
         let (Some(key), Some(value)) = (key, value) else { return Err(self.malformed("a member is broken")) };

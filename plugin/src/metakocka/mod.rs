@@ -5,3 +5,4 @@ pub mod elements;
 pub mod envelope;
 pub mod outcome;
 pub mod partner;
+pub mod words;

@@ -16,9 +16,9 @@ use super::reconcile::{conflicts_of, decisions};
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity};
-use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, refused_connection, transport};
+use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, transport};
 use crate::metakocka::elements::ListReader;
-use crate::metakocka::outcome::{CallError, RefusalKind};
+use crate::metakocka::outcome::CallError;
 use crate::metakocka::partner::{Partner, Problem};
 use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
 use crate::ports::{Category, Level, Response, Write};
@@ -130,16 +130,8 @@ async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Sur
         }
     }
     let envelope = reader.finish().map_err(protocol)?;
-    if let Some(refusal) = envelope.refusal() {
-        // A company without partners answers as if nothing was found.
-        if refusal.kind != RefusalKind::NotFound {
-            return Err(if refusal.kind == RefusalKind::Internal {
-                CallError::Refused(refusal)
-            } else {
-                refused_connection(&refusal)
-            });
-        }
-    }
+    // A company without partners answers as if nothing was found.
+    run.client.must_tell(&envelope).await?;
     found.announced = envelope.text("partner_list_count").and_then(|text| text.trim().parse().ok());
     run.powers.log.progress("reading partners", found.count, Some(found.count));
     Ok(found)

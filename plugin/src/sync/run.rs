@@ -47,6 +47,7 @@ pub async fn run(powers: Powers<'_>, request: &RunRequest) -> Result<Report, Fai
 async fn stages(run: &Run<'_>) -> Result<(), Stop> {
     let direction = run.request.direction;
     recover(run).await?;
+    super::release::release(run).await?;
     if !run.gate.is_dry() {
         resolve(run, true).await?;
     }

@@ -3,6 +3,7 @@
 //! The ERP is the sandbox over its real sockets, in the same thread as the brain; storage is the store in memory, which
 //! keeps the promises of the real one. So what is left out is the component's edge, which the other modules go through.
 
+mod connection;
 mod convergence;
 mod crash;
 mod powers;
@@ -18,7 +19,7 @@ use metakocka_sandbox::{Options, Running, Sandbox};
 use metakocka_sync::sync::report::Report;
 use metakocka_sync::sync::request::{Direction, Mode, RunRequest, Selection};
 use metakocka_sync::sync::run::run;
-use powers::{Kill, Powers, Wire};
+use powers::{Kill, Powers, Said, Script, Wire};
 use proof::reading::columns_of;
 use serde_json::{Map, Value, json};
 
@@ -40,6 +41,14 @@ struct World {
     room: Arc<dyn Storage>,
     clock: Rc<Cell<u64>>,
     seeds: Rc<Cell<u64>>,
+    /// What is said instead of, or after, what the ERP says.
+    script: Script,
+    /// Paths of the requests the ERP was sent, or that were answered in its place.
+    sent: Rc<RefCell<Vec<&'static str>>>,
+    /// Pauses the plugin asked the host for.
+    pauses: Rc<RefCell<Vec<u64>>>,
+    /// Log lines: message and fields.
+    lines: Rc<RefCell<Vec<(String, BTreeMap<String, String>)>>>,
 }
 
 /// Keys no page of the vendor's names. Which records have them depends on their numbers, so on the order of the creates.
@@ -64,7 +73,25 @@ impl World {
             room: Memory::new().room("tenant"),
             clock: Rc::new(Cell::new(1_790_000_000_000)),
             seeds: Rc::default(),
+            script: Script::default(),
+            sent: Rc::default(),
+            pauses: Rc::default(),
+            lines: Rc::default(),
         }
+    }
+
+    /// From now on this decides what every request is answered.
+    fn say(&self, script: impl FnMut(&str, &Value) -> Said + 'static) {
+        *self.script.borrow_mut() = Some(Box::new(script));
+    }
+
+    /// The ERP answers itself again.
+    fn say_nothing(&self) {
+        *self.script.borrow_mut() = None;
+    }
+
+    fn sent(&self, path: &str) -> usize {
+        self.sent.borrow().iter().filter(|sent| sent.ends_with(path)).count()
     }
 
     /// A new world with the same sockets: the company is back at its seed, the store is empty.

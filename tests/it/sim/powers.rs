@@ -73,11 +73,27 @@ impl Host {
     }
 }
 
+/// What a request is answered.
+pub enum Said {
+    /// What the ERP says.
+    ByErp,
+    /// This, and the ERP hears nothing: status, `Retry-After` in milliseconds, body.
+    Instead(u16, Option<u64>, String),
+    /// The ERP carries it out, and this is heard.
+    After(String),
+    /// The host holds it back for so long.
+    HeldBack(u64),
+}
+
+/// Decides by path and body.
+pub type Script = Rc<std::cell::RefCell<Option<Box<dyn FnMut(&str, &Value) -> Said>>>>;
+
 /// Everything one run is lent.
 pub struct Powers {
     host: Host,
     http: Http,
     storage: Storage,
+    log: Recorder,
     clock: Clock,
 }
 
@@ -85,7 +101,14 @@ impl Powers {
     pub fn new(world: &World, kill: Option<Kill>) -> Self {
         let host = Host { counts: Rc::default(), kill, dead: Rc::default(), killed: Rc::new(Notify::new()) };
         Self {
-            http: Http { host: host.clone(), wire: Arc::clone(&world.wire) },
+            http: Http {
+                host: host.clone(),
+                wire: Arc::clone(&world.wire),
+                script: Rc::clone(&world.script),
+                sent: Rc::clone(&world.sent),
+                pauses: Rc::clone(&world.pauses),
+            },
+            log: Recorder(Rc::clone(&world.lines)),
             storage: Storage { host: host.clone(), room: Arc::clone(&world.room) },
             clock: Clock { host: host.clone(), now: Rc::clone(&world.clock), seeds: Rc::clone(&world.seeds) },
             host,
@@ -93,7 +116,7 @@ impl Powers {
     }
 
     pub fn lend(&self) -> ports::Powers<'_> {
-        ports::Powers { http: &self.http, storage: &self.storage, log: &Silent, clock: &self.clock }
+        ports::Powers { http: &self.http, storage: &self.storage, log: &self.log, clock: &self.clock }
     }
 
     pub async fn killed(&self) {
@@ -194,6 +217,9 @@ impl Wire {
 struct Http {
     host: Host,
     wire: Arc<Wire>,
+    script: Script,
+    sent: Rc<std::cell::RefCell<Vec<&'static str>>>,
+    pauses: Rc<std::cell::RefCell<Vec<u64>>>,
 }
 
 impl ports::Http for Http {
@@ -203,17 +229,42 @@ impl ports::Http for Http {
                 if request.path.ends_with("add_partner") || request.path.ends_with("update_partner") {
                     self.host.counts.borrow_mut().erp_writes += 1;
                 }
-                let answer = Arc::clone(&self.wire).send(request.path, &request.body).await;
-                let (status, bytes) = answer.ok_or_else(|| HttpError {
-                    kind: HttpErrorKind::Unavailable,
-                    message: "the connection broke".to_owned(),
-                    may_have_arrived: true,
-                    retry_after_ms: None,
-                })?;
+                let said = self.script.borrow_mut().as_mut().map_or(Said::ByErp, |script| {
+                    script(request.path, &serde_json::from_slice(&request.body).unwrap())
+                });
+                if let Said::HeldBack(wait) = said {
+                    return Err(HttpError {
+                        kind: HttpErrorKind::Unavailable,
+                        message: "the circuit breaker is open".to_owned(),
+                        may_have_arrived: false,
+                        retry_after_ms: Some(wait),
+                    });
+                }
+                self.sent.borrow_mut().push(request.path);
+                let (status, retry_after_ms, bytes) = match said {
+                    Said::Instead(status, wait, text) => (status, wait, text.into_bytes()),
+                    said => {
+                        let answer = Arc::clone(&self.wire).send(request.path, &request.body).await;
+                        let (status, bytes) = answer.ok_or_else(|| HttpError {
+                            kind: HttpErrorKind::Unavailable,
+                            message: "the connection broke".to_owned(),
+                            may_have_arrived: true,
+                            retry_after_ms: None,
+                        })?;
+                        match said {
+                            Said::After(text) => (status, None, text.into_bytes()),
+                            _ => (status, None, bytes),
+                        }
+                    }
+                };
                 let body = Body { host: self.host.clone(), bytes, at: Cell::new(0) };
-                Ok(ports::Response { status, retry_after_ms: None, body: Box::new(body) })
+                Ok(ports::Response { status, retry_after_ms, body: Box::new(body) })
             })
             .boxed_local()
+    }
+
+    fn hold_off(&self, milliseconds: u64) {
+        self.pauses.borrow_mut().push(milliseconds);
     }
 }
 
@@ -367,10 +418,14 @@ impl ports::Storage for Storage {
     }
 }
 
-struct Silent;
+/// Keeps what is logged.
+struct Recorder(Rc<std::cell::RefCell<Vec<(String, std::collections::BTreeMap<String, String>)>>>);
 
-impl ports::Log for Silent {
-    fn log(&self, _: ports::Level, _: ports::Category, _: &str, _: &[(&str, &str)]) {}
+impl ports::Log for Recorder {
+    fn log(&self, _: ports::Level, _: ports::Category, message: &str, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.0.borrow_mut().push((message.to_owned(), fields));
+    }
 
     fn progress(&self, _: &str, _: u64, _: Option<u64>) {}
 }
