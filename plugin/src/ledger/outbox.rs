@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::unreadable::{Unreadable, body};
-use crate::model::{CrmId, Field, Fields, MkId, Time, canonical, email_key, parse_time, tax_key};
+use crate::model::match_key::name_address_key;
+use crate::model::{CrmId, Field, Fields, MkId, Time, email_key, parse_time, tax_key};
 use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; an entry's id is the contact's.
@@ -189,16 +190,8 @@ fn key_of(fields: &Fields) -> (KeyKind, String) {
     (KeyKind::Name, name_key(fields))
 }
 
-/// Name, street and post code in one, for comparing.
+/// Name, street and post code in one; see [`crate::model::match_key::name_address_key`].
 #[must_use]
 pub fn name_key(fields: &Fields) -> String {
-    let part =
-        |field| fields.get(field).map(|value| canonical(field, value).to_lowercase()).unwrap_or_default();
-    let name = fields.get(Field::Company).or(fields.get(Field::FullName)).unwrap_or_default();
-    format!(
-        "{}|{}|{}",
-        canonical(Field::Company, name).to_lowercase(),
-        part(Field::Street),
-        part(Field::PostalCode)
-    )
+    name_address_key(fields)
 }

@@ -147,7 +147,7 @@ fn words(name: &str) -> Vec<Word<'_>> {
         let from = rest.get(start..).unwrap_or_default();
         let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
         let (written, after) = from.split_at(end);
-        let text: String = folded(written).collect();
+        let text = folded(written);
         let next = after.trim_start_matches(['.', ' ']).chars().next();
         if !text.is_empty() {
             words.push(Word {

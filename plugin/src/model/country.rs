@@ -5,7 +5,7 @@
 
 use super::spelling::folded;
 
-/// One line per country: ISO-2, ISO-3, number, names; the first name is the one shown.
+/// One line per country: ISO-2, ISO-3, number, the name shown, and all names as [`letters`] leaves them.
 const TABLE: &str = include_str!("countries.tsv");
 
 /// The home country of the ERP's users.
@@ -18,28 +18,39 @@ struct Row {
     code: &'static str,
     long: &'static str,
     number: &'static str,
+    shown: &'static str,
     names: &'static str,
 }
 
 fn rows() -> impl Iterator<Item = Row> {
     TABLE.lines().filter_map(|line| {
         let mut parts = line.split('\t');
-        Some(Row { code: parts.next()?, long: parts.next()?, number: parts.next()?, names: parts.next()? })
+        Some(Row {
+            code: parts.next()?,
+            long: parts.next()?,
+            number: parts.next()?,
+            shown: parts.next()?,
+            names: parts.next()?,
+        })
     })
 }
 
-fn letters(text: &str) -> impl Iterator<Item = char> + '_ {
-    folded(text).filter(|c| *c != ' ')
+fn letters(text: &str) -> String {
+    folded(text).replace(' ', "")
 }
 
 /// The ISO code of a country by any spelling of it; `None` for what no country is called.
 #[must_use]
 pub fn code(name: &str) -> Option<&'static str> {
-    let name: String = letters(name).collect();
+    let name = letters(name);
     if name.is_empty() {
         return None;
     }
-    named(&name).or_else(|| TITLES.into_iter().find_map(|title| named(name.strip_prefix(title)?)))
+    named(&name).or_else(|| {
+        // Longer than a code: "republik" before an "a" is no Austria.
+        let rest = |title| name.strip_prefix(title).filter(|rest| rest.len() > 3);
+        TITLES.into_iter().find_map(|title| named(rest(title)?))
+    })
 }
 
 fn named(name: &str) -> Option<&'static str> {
@@ -49,7 +60,7 @@ fn named(name: &str) -> Option<&'static str> {
             is_code(row.code)
                 || is_code(row.long)
                 || (row.number == name && name.len() == 3)
-                || row.names.split('|').any(|known| letters(known).eq(name.chars()))
+                || row.names.split('|').any(|known| known == name)
         })
         .map(|row| row.code)
 }
@@ -63,14 +74,14 @@ pub fn is_foreign(name: Option<&str>) -> bool {
 /// The country whose name is nearest to a spelling that none has: code and name, when it is near enough to mean it.
 #[must_use]
 pub fn nearest(name: &str) -> Option<(&'static str, &'static str)> {
-    let wanted: Vec<char> = letters(name).collect();
+    let wanted: Vec<char> = letters(name).chars().collect();
     let most = wanted.len() / 3;
     let mut best: Option<(usize, &'static str, &'static str)> = None;
     for row in rows() {
         for known in row.names.split('|') {
-            let distance = distance(&wanted, &letters(known).collect::<Vec<_>>());
+            let distance = distance(&wanted, &known.chars().collect::<Vec<_>>());
             if distance <= most && most > 0 && best.is_none_or(|(least, ..)| distance < least) {
-                best = Some((distance, row.code, row.names.split('|').next().unwrap_or(known)));
+                best = Some((distance, row.code, row.shown));
             }
         }
     }
@@ -177,8 +188,9 @@ mod tests {
         let mut known: BTreeMap<String, &str> = BTreeMap::new();
         for row in rows() {
             assert_eq!(row.code.len(), 2);
-            for name in [row.code, row.long, row.number].into_iter().chain(row.names.split('|')) {
-                let folded: String = letters(name).collect();
+            assert!(row.names.split('|').all(|name| letters(name) == name), "{}", row.names);
+            for name in [row.code, row.long, row.number, row.shown].into_iter().chain(row.names.split('|')) {
+                let folded = letters(name);
                 if !folded.is_empty() {
                     let other = known.insert(folded, row.code);
                     assert!(other.is_none() || other == Some(row.code), "{name}: {} and {other:?}", row.code);

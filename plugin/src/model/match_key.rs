@@ -102,9 +102,8 @@ pub fn email_keys(value: &str) -> Vec<EmailKey> {
 /// Name, street and post code in one. No identity: it only recognises our own create whose answer was lost.
 #[must_use]
 pub fn name_address_key(fields: &Fields) -> String {
-    let fold = |value: Option<&str>| {
-        value.map(|value| folded(&value.replace("&amp;", "&")).collect::<String>()).unwrap_or_default()
-    };
+    let fold =
+        |value: Option<&str>| value.map(|value| folded(&value.replace("&amp;", "&"))).unwrap_or_default();
     format!(
         "{}|{}|{}",
         fold(fields.get(Field::Company).or(fields.get(Field::FullName))),
