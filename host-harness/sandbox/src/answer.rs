@@ -6,7 +6,6 @@ use crate::journal::all_escaped;
 use crate::object::Object;
 use crate::partner::{ADDRESSES, CONTACTS};
 use crate::refusal::Refusal;
-use crate::register::Register;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
@@ -77,7 +76,44 @@ impl Reply {
     /// A business error whose number and text a rule may choose.
     pub(crate) fn scripted(script: &Script, otherwise: &Refusal) -> Self {
         let code = script.opr_code(otherwise.code());
-        Self::failure(&code, script.opr_desc().unwrap_or(&otherwise.text(false)))
+        Self::failure(&code, script.text().unwrap_or(&otherwise.text(false)))
+    }
+
+    /// An error of the application: its number and text have members of their own.
+    pub(crate) fn application_error(script: &Script) -> Self {
+        let failure = ApplicationFailure {
+            opr_code: &script.opr_code("6"),
+            opr_code_app: &script.opr_code_app(),
+            opr_desc_app: script.text().unwrap_or("Partner cannot be saved."),
+            opr_time_ms: "2",
+        };
+        Self::json(Body::whole(serde_json::to_vec(&failure).unwrap_or_default()))
+    }
+
+    /// An object with nothing in it that says how the call went.
+    pub(crate) fn silent(empty: bool) -> Self {
+        Self::json(Body::whole(if empty { "{}" } else { r#"{"opr_time_ms":"3"}"# }))
+    }
+
+    /// A create's answer with this id and nothing else.
+    pub(crate) fn only_mk_id(mk_id: &str) -> Self {
+        let json = serde_json::json!({ "mk_id": mk_id });
+        Self::json(Body::whole(json.to_string()))
+    }
+
+    /// The answer with another JSON text, when it is one.
+    pub(crate) fn rewritten(self, rewrite: impl FnOnce(&Bytes) -> Bytes) -> Self {
+        if self.status != 200 || self.body.len() == 0 {
+            return self;
+        }
+        let body = Body::whole(rewrite(&self.body.read(self.body.len())));
+        Self { announced: body.len(), sent: body.len(), body, ..self }
+    }
+
+    /// The answer after a UTF-8 byte order mark.
+    pub(crate) fn marked(self) -> Self {
+        let body = self.body.after(b"\xef\xbb\xbf");
+        Self { announced: body.len(), sent: body.len(), body, ..self }
     }
 
     /// An error that repeats the key it was sent, which a client must never let through.
@@ -105,26 +141,22 @@ struct Failure<'a> {
     opr_time_ms: &'a str,
 }
 
+#[derive(Serialize)]
+struct ApplicationFailure<'a> {
+    opr_code: &'a str,
+    opr_code_app: &'a str,
+    opr_desc_app: &'a str,
+    opr_time_ms: &'a str,
+}
+
 /// The answer of `get_partner` and `update_partner`: without an `opr_code`, the count first.
 ///
 /// The times are made up from the number of rows, so that the same answer has the same bytes.
-pub(crate) fn partner_list(
-    register: &Register,
-    slots: &[u32],
-    discounts: bool,
-    hidden: usize,
-    single: bool,
-) -> Arc<Body> {
-    let shown = slots.iter().take(slots.len().saturating_sub(hidden));
-    let rows: Vec<Bytes> = shown
-        .filter_map(
-            |slot| if discounts { register.bytes_with_discounts(*slot) } else { register.bytes(*slot) },
-        )
-        .collect();
+pub(crate) fn partner_list(rows: Vec<Bytes>, announced: usize, single: bool) -> Arc<Body> {
     let (open, close) = if single && rows.len() == 1 { ("", "") } else { ("[", "]") };
-    let time = 4 + slots.len() / 40;
+    let time = 4 + announced / 40;
     Body::list(
-        format!(r#"{{"partner_list_count":"{}","partner_list":{open}"#, slots.len()),
+        format!(r#"{{"partner_list_count":"{}","partner_list":{open}"#, announced),
         rows,
         format!(r#"{close},"opr_time_ms":"{time}","opr_time_no_lock_ms":"{time}"}}"#),
     )

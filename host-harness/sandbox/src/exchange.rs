@@ -2,8 +2,9 @@
 
 use crate::answer::{Reply, WAREHOUSES, added, partner_list, warehouse_list};
 use crate::body::Body;
+use crate::distort::{self, Unreadable};
 use crate::endpoint::{self, Endpoint};
-use crate::fault::{self, Fault, Faults, Script, Verdict};
+use crate::fault::{self, Count, Fault, Faults, Scope, Script, Side, Verdict, Whom};
 use crate::journal::{Journal, Note, Secret};
 use crate::object::Object;
 use crate::partner::{Partner, plain};
@@ -59,6 +60,13 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) body: Bytes,
     pub(crate) in_flight: usize,
+}
+
+impl Call {
+    /// Whether it changes something when it is carried out.
+    fn writes(&self) -> bool {
+        self.post && Endpoint::at(&self.path).is_some_and(Endpoint::writes)
+    }
 }
 
 /// How a request ends.
@@ -212,7 +220,10 @@ impl Sandbox {
         }
         let (verdict, epoch) = {
             let mut company = self.company();
-            (company.faults.on_arrival(endpoint::name_of(&call.path), &call.body), company.epoch)
+            (
+                company.faults.on_arrival(endpoint::name_of(&call.path), call.writes(), &call.body),
+                company.epoch,
+            )
         };
         match &verdict.ending {
             Some((Fault::LateCommit, script)) => {
@@ -276,7 +287,7 @@ impl Company {
     }
 
     fn note(&mut self, call: &Call, status: u16, response: Option<(&Arc<Body>, usize)>) {
-        let write = call.post && Endpoint::at(&call.path).is_some_and(Endpoint::writes);
+        let write = call.writes();
         let (path, request, in_flight) = (&*call.path, &call.body, call.in_flight);
         self.journal.note(Note { path, write, in_flight, request, status, response });
     }
@@ -285,16 +296,17 @@ impl Company {
         let mut reply = match &verdict.ending {
             Some((Fault::DropBefore, _)) => return Plan::Drop,
             Some((fault, script)) => match self.instead(*fault, script, call) {
+                Some(reply) if verdict.has(Fault::ByteOrderMark) => reply.marked(),
                 Some(reply) => reply,
                 None => {
-                    let reply = self.carry_out(call, verdict);
+                    let reply = self.true_answer(call, verdict);
                     match self.afterwards(*fault, script, reply) {
                         Some(reply) => reply,
                         None => return Plan::Drop,
                     }
                 }
             },
-            None => self.carry_out(call, verdict),
+            None => self.true_answer(call, verdict),
         };
         if let Some(script) = verdict.manner(Fault::Delay) {
             reply.hold = script.delay(1000);
@@ -316,10 +328,23 @@ impl Company {
             Fault::Http503 => unavailable(503),
             Fault::Http429 => unavailable(429),
             Fault::Opr1WithoutCommit => Reply::scripted(script, &Refusal::Internal),
+            Fault::InternalError if !script.committed(false) => {
+                Reply::scripted(script, &Refusal::UnknownInternal)
+            }
+            Fault::ApplicationError => Reply::application_error(script),
+            Fault::QuotaExceeded => Reply::scripted(script, &Refusal::Quota),
+            Fault::AddressNotAllowed => {
+                let (address, company_id) = (script.address().to_owned(), self.settings.company_id.clone());
+                Reply::scripted(script, &Refusal::AddressNotAllowed { address, company_id })
+            }
+            Fault::EmptyObject | Fault::NoList if !script.committed(false) => {
+                Reply::silent(fault == Fault::EmptyObject)
+            }
+            Fault::BadMkId if !script.committed(true) => Reply::only_mk_id(script.value()),
             Fault::BadCredentials => {
                 Reply { status: script.status(200), ..Reply::scripted(script, &Refusal::Credentials) }
             }
-            Fault::EchoSecret => Reply::echo(script.form(), &call.body),
+            Fault::EchoSecret => Reply::echo(script.form("both"), &call.body),
             _ => return None,
         };
         Some(reply)
@@ -333,10 +358,33 @@ impl Company {
             Fault::HtmlPageAfterCommit => Some(Reply::page(script.status(200))),
             Fault::Http502AfterCommit => Some(Reply::page(502)),
             Fault::Opr1AfterCommit => Some(Reply::scripted(script, &Refusal::Internal)),
+            Fault::InternalError => Some(Reply::scripted(script, &Refusal::UnknownInternal)),
+            Fault::EmptyObject | Fault::NoList => Some(Reply::silent(fault == Fault::EmptyObject)),
+            Fault::BadMkId => Some(reply.rewritten(|json| distort::with_mk_id(json, script.value()))),
             Fault::TruncatedJson => Some(Reply { announced: part, sent: part, ..reply }),
             Fault::CutBody => Some(Reply { sent: part, ..reply }),
             _ => Some(reply),
         }
+    }
+
+    /// Carries the request out, as far as its members reach us, and answers with the members that are let out.
+    fn true_answer(&mut self, call: &Call, verdict: &Verdict) -> Reply {
+        let dropped = |side| {
+            let rules = verdict.manners(Fault::DropMembers).filter(move |script| script.side() == side);
+            rules.flat_map(Script::members).cloned().collect::<Vec<_>>()
+        };
+        let unsent = dropped(Side::Request);
+        let mut reply = if unsent.is_empty() {
+            self.carry_out(call, verdict)
+        } else {
+            let body = distort::without_members(&call.body, &unsent);
+            self.carry_out(&Call { body, ..call.clone() }, verdict)
+        };
+        let unsaid = dropped(Side::Answer);
+        if !unsaid.is_empty() {
+            reply = reply.rewritten(|json| distort::without_members(json, &unsaid));
+        }
+        if verdict.has(Fault::ByteOrderMark) { reply.marked() } else { reply }
     }
 
     /// Does what the call asks and answers as the vendor does.
@@ -396,23 +444,25 @@ impl Company {
         let discounts =
             plain("show_partner_discount", request.get("show_partner_discount"))?.as_deref() == Some("true");
         let window = self.window(request, verdict)?;
-        let hidden = verdict.manner(Fault::CountMismatch).map_or(0, Script::rows);
-        if asked.is_none() && !discounts && window.is_none() && hidden == 0 {
+        if asked.is_none() && !discounts && window.is_none() && !verdict.changes_rows() {
             if self.register.len() == 0 {
                 return Err(Refusal::NoPartner);
             }
             if self.register.len() > 1 {
-                let body = self
-                    .register
-                    .cached_scan(|register| partner_list(register, &register.slots(), false, 0, false));
+                let body = self.register.cached_scan(|register| {
+                    let slots = register.slots();
+                    partner_list(register.rows(&slots, false), slots.len(), false)
+                });
                 return Ok(Done { body, read: None });
             }
         }
+        let list = asked.is_none();
         let mut slots = match asked {
             None => self.register.slots(),
             Some((None, id)) => self.register.by_id(&id).into_iter().collect(),
             Some((Some(key), text)) => self.register.search(key, &text),
         };
+        let hidden_but_counted = self.hide(&mut slots, list, verdict);
         if slots.is_empty() {
             return Err(Refusal::NoPartner);
         }
@@ -420,12 +470,70 @@ impl Company {
             slots = slots.into_iter().skip(offset).take(limit).collect();
         }
         let single = self.settings.switches.single_as_object || verdict.has(Fault::SingleObject);
-        let body = partner_list(&self.register, &slots, discounts, hidden, single);
+        let mut rows = self.register.rows(&slots, discounts);
+        let announced = self.distort_rows(&slots, &mut rows, verdict) + hidden_but_counted;
+        let body = partner_list(rows, announced, single);
         let read = match *slots {
             [slot] => Some(slot),
             _ => None,
         };
         Ok(Done { body, read })
+    }
+
+    /// Takes the partners away that rules hide; answers how many of them are to be counted all the same.
+    fn hide(&self, slots: &mut Vec<u32>, list: bool, verdict: &Verdict) -> usize {
+        let mut counted = 0;
+        for script in verdict.manners(Fault::Hide) {
+            if script.scope() == Scope::Everything || list {
+                let before = slots.len();
+                slots.retain(|slot| !self.is_meant(script, *slot));
+                if script.count() == Count::All {
+                    counted += before - slots.len();
+                }
+            }
+        }
+        counted
+    }
+
+    /// Whether the partner in this slot is the one a rule names.
+    fn is_meant(&self, script: &Script, slot: u32) -> bool {
+        match script.whom() {
+            None => false,
+            Some(Whom::Id(id)) => self.register.by_id(id) == Some(slot),
+            Some(Whom::Field(field, value)) => {
+                self.register.partner(slot).is_some_and(|partner| partner.0.says(field, value))
+            }
+        }
+    }
+
+    /// What rules make of the rows of an answer; answers how many are announced.
+    fn distort_rows(&self, slots: &[u32], rows: &mut Vec<Bytes>, verdict: &Verdict) -> usize {
+        let meant = |script: &Script| {
+            let named = |slot: &u32| script.whom().is_none() || self.is_meant(script, *slot);
+            slots.iter().position(named)
+        };
+        for script in verdict.manners(Fault::Repeat) {
+            if let Some(row) = meant(script).and_then(|at| rows.get(at)) {
+                let again = match (script.fields(), serde_json::from_slice::<Map<_, _>>(row)) {
+                    (Some(fields), Ok(mut partner)) => {
+                        partner.extend(fields.clone());
+                        Value::from(partner).to_string().into()
+                    }
+                    _ => row.clone(),
+                };
+                rows.push(again);
+            }
+        }
+        for script in verdict.manners(Fault::UnreadableElement) {
+            let form = Unreadable::named(script.form("no-mk-id"));
+            if let (Some(form), Some(row)) = (form, meant(script).and_then(|at| rows.get_mut(at))) {
+                *row = form.row(row);
+            }
+        }
+        let announced = rows.len();
+        let unsent = verdict.manner(Fault::CountMismatch).map_or(0, Script::rows);
+        rows.truncate(announced.saturating_sub(unsent));
+        announced
     }
 
     /// Offset and limit, when they are honoured and sent.
@@ -472,13 +580,25 @@ impl Company {
             }),
             (None, None) => Err(Refusal::MustBeSet("mk_id")),
         }?;
+        if let Some(value) = self.hidden_from_updates(slot, verdict) {
+            return Err(Refusal::DoesNotExist { what: "Partner", by: "mk_id", value });
+        }
         let mut partner = self.register.partner(slot).ok_or(Refusal::Internal)?;
         let top_level =
             self.settings.switches.honour_top_level_address || verdict.has(Fault::AddressHonoured);
         partner.update(sent, &mut self.register.numbers, top_level)?;
         self.register.replace(slot, &partner, Origin::Api);
         let single = self.settings.switches.single_as_object || verdict.has(Fault::SingleObject);
-        Ok(Done { body: partner_list(&self.register, &[slot], false, 0, single), read: None })
+        let body = partner_list(self.register.rows(&[slot], false), 1, single);
+        Ok(Done { body, read: None })
+    }
+
+    /// The id of a partner that a rule hides from everything.
+    fn hidden_from_updates(&self, slot: u32, verdict: &Verdict) -> Option<String> {
+        let mut everything =
+            verdict.manners(Fault::Hide).filter(|script| script.scope() == Scope::Everything);
+        everything.find(|script| self.is_meant(script, slot))?;
+        Some(self.register.partner(slot)?.0.text("mk_id")?.to_owned())
     }
 
     /// What a person does between somebody's read and the write that follows from it.

@@ -17,6 +17,7 @@ mod server;
 
 mod answer;
 mod control;
+mod distort;
 mod endpoint;
 mod exchange;
 mod fault;

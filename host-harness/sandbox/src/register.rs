@@ -158,6 +158,12 @@ impl Register {
         Some([open, br#","discounts":"#, discounts, b"}"].concat().into())
     }
 
+    /// The bytes of these partners, with their discounts or without.
+    pub(crate) fn rows(&self, slots: &[u32], discounts: bool) -> Vec<Bytes> {
+        let row = |slot: &u32| if discounts { self.bytes_with_discounts(*slot) } else { self.bytes(*slot) };
+        slots.iter().filter_map(row).collect()
+    }
+
     /// Where the partner with this id is.
     pub(crate) fn by_id(&self, id: &str) -> Option<u32> {
         let number: u64 = id.parse().ok()?;

@@ -62,7 +62,8 @@ async fn two_companies_in_one_process_are_strangers() {
     assert_eq!(call(&second, "v1/get_partner", json!({})).await.json()["partner_list_count"], "7");
     let body = json!({"company_id": first.company_id, "secret_key": first.secret_key}).to_string();
     let answer = Client::to(&second.base_url).await.send("POST", "/rest/eshop/v1/get_partner", &body).await;
-    assert_eq!(answer.json()["opr_code"], "1");
+    assert_eq!(answer.json()["opr_code"], "3");
+    assert_eq!(answer.json()["opr_desc"], "Invalid value for secret_key and company_id");
     first.stop().await;
     assert_eq!(call(&second, "v1/get_partner", json!({})).await.json()["partner_list_count"], "7");
 }
