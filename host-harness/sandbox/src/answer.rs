@@ -6,6 +6,7 @@ use crate::journal::all_escaped;
 use crate::object::Object;
 use crate::partner::{ADDRESSES, CONTACTS};
 use crate::refusal::Refusal;
+use crate::switches::{Switch, Switches};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
@@ -152,18 +153,27 @@ struct ApplicationFailure<'a> {
 /// The answer of `get_partner` and `update_partner`: without an `opr_code`, the count first.
 ///
 /// The times are made up from the number of rows, so that the same answer has the same bytes.
-pub(crate) fn partner_list(rows: Vec<Bytes>, announced: usize, single: bool) -> Arc<Body> {
+pub(crate) fn partner_list(
+    rows: Vec<Bytes>,
+    announced: usize,
+    switches: &Switches,
+    single: bool,
+) -> Arc<Body> {
     let (open, close) = if single && rows.len() == 1 { ("", "") } else { ("[", "]") };
     let time = 4 + announced / 40;
     Body::list(
         format!(r#"{{"partner_list_count":"{}","partner_list":{open}"#, announced),
         rows,
-        format!(r#"{close},"opr_time_ms":"{time}","opr_time_no_lock_ms":"{time}"}}"#),
+        if switches.turned(Switch::PartnerCallTimes) {
+            format!(r#"{close},"opr_time_ms":"{time}","opr_time_no_lock_ms":"{time}"}}"#)
+        } else {
+            format!("{close}}}")
+        },
     )
 }
 
 /// The answer of `add_partner`: ids only, the billing address first.
-pub(crate) fn added(partner: &Object) -> Arc<Body> {
+pub(crate) fn added(partner: &Object, switches: &Switches) -> Arc<Body> {
     #[derive(Serialize)]
     struct Added<'a> {
         mk_id: &'a str,
@@ -171,7 +181,8 @@ pub(crate) fn added(partner: &Object) -> Arc<Body> {
         mk_contact_id: Option<&'a str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         mk_address_id_list: Vec<AddedAddress<'a>>,
-        opr_time_ms: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        opr_time_ms: Option<&'a str>,
     }
     #[derive(Serialize)]
     struct AddedAddress<'a> {
@@ -190,16 +201,17 @@ pub(crate) fn added(partner: &Object) -> Arc<Body> {
                 street: row.text("street"),
             })
             .collect(),
-        opr_time_ms: "35",
+        opr_time_ms: switches.turned(Switch::PartnerCallTimes).then_some("35"),
     };
     Body::whole(serde_json::to_vec(&added).unwrap_or_default())
 }
 
 pub(crate) const WAREHOUSES: &str = r#"[{"mk_id":"1600000000042","mark":"glavno","name":"Glavno skladišče","same_address_as_company":"true","main_warehouse":"true","street":"Ljubljanska cesta 1","post":"3000","place":"Celje","include_in_stock_info":"true","active":"true","warehouse_type":"normal","show_product_free_stock":"true"},{"mk_id":"1600000000067","mark":"trg","name":"Trgovina Ljubljana","same_address_as_company":"false","main_warehouse":"false","street":"Slovenska cesta 50","post":"1000","place":"Ljubljana","country":"Slovenija","default_microloc_id":"1600000128800","include_in_stock_info":"true","active":"true","warehouse_type":"normal","show_product_free_stock":"true"},{"mk_id":"1600000000142","mark":"staro","name":"Staro skladišče","same_address_as_company":"false","main_warehouse":"false","street":"Tovarniška cesta 7","post":"2000","place":"Maribor","country":"Slovenija","include_in_stock_info":"false","active":"false","warehouse_type":"normal"}]"#;
 
-/// The cheapest call, which clients use to try their credentials. Unlike the partner calls it says `opr_code`.
+/// The cheapest call, which clients use to try their credentials. Unlike the partner calls it says `opr_code`; unlike
+/// other lists it repeats nothing of the request.
 pub(crate) fn warehouse_list() -> Arc<Body> {
     Body::whole(format!(
-        r#"{{"opr_code":"0","opr_time_ms":"8","offset":"0","limit":"1000","warehouse_list_count":"3","warehouse_list":{WAREHOUSES}}}"#
+        r#"{{"opr_code":"0","opr_time_ms":"8","opr_time_no_lock_ms":"8","doc_type":"warehouse_list","warehouse_list_count":"3","warehouse_list":{WAREHOUSES}}}"#
     ))
 }

@@ -11,7 +11,7 @@ use crate::partner::{Partner, plain};
 use crate::refusal::Refusal;
 use crate::register::{Key, Origin, Register, sprinkle_unknown_keys};
 use crate::seed;
-use crate::server::Switches;
+use crate::switches::{Switch, SwitchError, Switches};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -40,12 +40,14 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) partners: usize,
     pub(crate) latency: Duration,
+    /// As they are at the start.
     pub(crate) switches: Switches,
 }
 
 #[derive(Debug)]
 struct Company {
     settings: Settings,
+    switches: Switches,
     register: Register,
     faults: Faults,
     journal: Journal,
@@ -64,8 +66,8 @@ pub(crate) struct Call {
 
 impl Call {
     /// Whether it changes something when it is carried out.
-    fn writes(&self) -> bool {
-        self.post && Endpoint::at(&self.path).is_some_and(Endpoint::writes)
+    fn writes(&self, switches: &Switches) -> bool {
+        self.post && Endpoint::at(&self.path, switches).is_some_and(Endpoint::writes)
     }
 }
 
@@ -111,7 +113,7 @@ struct Edit {
 
 impl Sandbox {
     pub(crate) fn new(settings: Settings) -> Self {
-        let company = Mutex::new(Company::new(settings.clone()));
+        let company = Mutex::new(Company::new(settings.clone(), settings.switches));
         let (in_flight, in_flight_max) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let secret = Secret::new(&settings.secret_key);
         Self(Arc::new(Shared { settings, secret, company, in_flight, in_flight_max }))
@@ -163,9 +165,27 @@ impl Sandbox {
         self.0.in_flight_max.load(Ordering::Relaxed)
     }
 
-    /// Back to the seed: partners, numbers, rules and the log of requests are as after the start.
+    /// How the unsettled points are taken now, as `GET /switches` shows them.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        self.company().switches
+    }
+
+    /// Takes unsettled points otherwise, as `POST /switches` does; answers all of them.
+    ///
+    /// # Errors
+    /// [`SwitchError`] when one cannot be set; none is then.
+    pub fn set_switches(&self, posted: &Value) -> Result<Switches, SwitchError> {
+        let mut company = self.company();
+        company.switches.set_all(posted)?;
+        company.register.forget_scan();
+        Ok(company.switches)
+    }
+
+    /// Back to the seed: partners, numbers, rules and the log of requests are as after the start. Switches stay as they
+    /// are.
     pub fn reset(&self) {
-        let mut fresh = Company::new(self.0.settings.clone());
+        let mut fresh = Company::new(self.0.settings.clone(), self.switches());
         let mut company = self.company();
         fresh.epoch = company.epoch + 1;
         let before = std::mem::replace(&mut *company, fresh);
@@ -220,10 +240,9 @@ impl Sandbox {
         }
         let (verdict, epoch) = {
             let mut company = self.company();
-            (
-                company.faults.on_arrival(endpoint::name_of(&call.path), call.writes(), &call.body),
-                company.epoch,
-            )
+            let writes = call.writes(&company.switches);
+            let verdict = company.faults.on_arrival(endpoint::name_of(&call.path), writes, &call.body);
+            (verdict, company.epoch)
         };
         match &verdict.ending {
             Some((Fault::LateCommit, script)) => {
@@ -271,9 +290,11 @@ struct Done {
 }
 
 impl Company {
-    fn new(settings: Settings) -> Self {
-        let register = seed::register(settings.seed, settings.partners);
-        Self { settings, register, faults: Faults::default(), journal: Journal::default(), epoch: 0 }
+    fn new(settings: Settings, switches: Switches) -> Self {
+        let addressless = switches.turned(Switch::AddresslessPartners);
+        let register = seed::register(settings.seed, settings.partners, addressless);
+        let (faults, journal) = (Faults::default(), Journal::default());
+        Self { settings, switches, register, faults, journal, epoch: 0 }
     }
 
     /// Answers a request, as its verdict wants it, and writes it down.
@@ -287,7 +308,7 @@ impl Company {
     }
 
     fn note(&mut self, call: &Call, status: u16, response: Option<(&Arc<Body>, usize)>) {
-        let write = call.writes();
+        let write = call.writes(&self.switches);
         let (path, request, in_flight) = (&*call.path, &call.body, call.in_flight);
         self.journal.note(Note { path, write, in_flight, request, status, response });
     }
@@ -389,7 +410,9 @@ impl Company {
 
     /// Does what the call asks and answers as the vendor does.
     fn carry_out(&mut self, call: &Call, verdict: &Verdict) -> Reply {
-        let Some(endpoint) = Endpoint::at(&call.path).filter(|_| call.post) else { return Reply::page(404) };
+        let Some(endpoint) = Endpoint::at(&call.path, &self.switches).filter(|_| call.post) else {
+            return Reply::page(404);
+        };
         match self.call(endpoint, &call.body, verdict) {
             Ok(done) => {
                 if let Some(slot) = done.read {
@@ -398,7 +421,7 @@ impl Company {
                 Reply::json(done.body)
             }
             Err(refusal) => {
-                let slovenian = self.settings.switches.slovenian_errors || verdict.has(Fault::Slovenian);
+                let slovenian = self.switches.turned(Switch::Language) || verdict.has(Fault::Slovenian);
                 Reply::failure(refusal.code(), &refusal.text(slovenian))
             }
         }
@@ -449,9 +472,10 @@ impl Company {
                 return Err(Refusal::NoPartner);
             }
             if self.register.len() > 1 {
+                let switches = self.switches;
                 let body = self.register.cached_scan(|register| {
                     let slots = register.slots();
-                    partner_list(register.rows(&slots, false), slots.len(), false)
+                    partner_list(register.rows(&slots, false), slots.len(), &switches, false)
                 });
                 return Ok(Done { body, read: None });
             }
@@ -460,7 +484,7 @@ impl Company {
         let mut slots = match asked {
             None => self.register.slots(),
             Some((None, id)) => self.register.by_id(&id).into_iter().collect(),
-            Some((Some(key), text)) => self.register.search(key, &text),
+            Some((Some(key), text)) => self.register.search(key, &text, &self.switches),
         };
         let hidden_but_counted = self.hide(&mut slots, list, verdict);
         if slots.is_empty() {
@@ -469,10 +493,10 @@ impl Company {
         if let Some((offset, limit)) = window {
             slots = slots.into_iter().skip(offset).take(limit).collect();
         }
-        let single = self.settings.switches.single_as_object || verdict.has(Fault::SingleObject);
+        let single = self.switches.turned(Switch::PartnerListOfOne) || verdict.has(Fault::SingleObject);
         let mut rows = self.register.rows(&slots, discounts);
         let announced = self.distort_rows(&slots, &mut rows, verdict) + hidden_but_counted;
-        let body = partner_list(rows, announced, single);
+        let body = partner_list(rows, announced, &self.switches, single);
         let read = match *slots {
             [slot] => Some(slot),
             _ => None,
@@ -542,7 +566,7 @@ impl Company {
         request: &Map<String, Value>,
         verdict: &Verdict,
     ) -> Result<Option<(usize, usize)>, Refusal> {
-        if !(self.settings.switches.honour_offset || verdict.has(Fault::OffsetHonoured)) {
+        if !(self.switches.turned(Switch::LimitAndOffset) || verdict.has(Fault::OffsetHonoured)) {
             return Ok(None);
         }
         let number = |name: &str| match plain(name, request.get(name))? {
@@ -560,10 +584,10 @@ impl Company {
 
     /// Never looks whether such a partner exists already: the same body twice is two partners.
     fn add_partner(&mut self, sent: &Map<String, Value>) -> Result<Done, Refusal> {
-        let mut partner = Partner::added(sent, &mut self.register.numbers)?;
+        let mut partner = Partner::added(sent, &mut self.register.numbers, &self.switches)?;
         sprinkle_unknown_keys(&mut partner, self.settings.seed);
         self.register.insert(&partner, None, Origin::Api);
-        Ok(Done { body: added(&partner.0), read: None })
+        Ok(Done { body: added(&partner.0, &self.switches), read: None })
     }
 
     fn update_partner(&mut self, sent: &Map<String, Value>, verdict: &Verdict) -> Result<Done, Refusal> {
@@ -584,12 +608,11 @@ impl Company {
             return Err(Refusal::DoesNotExist { what: "Partner", by: "mk_id", value });
         }
         let mut partner = self.register.partner(slot).ok_or(Refusal::Internal)?;
-        let top_level =
-            self.settings.switches.honour_top_level_address || verdict.has(Fault::AddressHonoured);
-        partner.update(sent, &mut self.register.numbers, top_level)?;
+        let top_level = self.switches.turned(Switch::TopLevelAddress) || verdict.has(Fault::AddressHonoured);
+        partner.update(sent, &mut self.register.numbers, &self.switches, top_level)?;
         self.register.replace(slot, &partner, Origin::Api);
-        let single = self.settings.switches.single_as_object || verdict.has(Fault::SingleObject);
-        let body = partner_list(self.register.rows(&[slot], false), 1, single);
+        let single = self.switches.turned(Switch::PartnerListOfOne) || verdict.has(Fault::SingleObject);
+        let body = partner_list(self.register.rows(&[slot], false), 1, &self.switches, single);
         Ok(Done { body, read: None })
     }
 

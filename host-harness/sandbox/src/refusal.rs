@@ -17,6 +17,8 @@ pub(crate) enum Refusal {
     TooLong { field: String, max: usize },
     /// Something named by an id or number that is not there.
     DoesNotExist { what: &'static str, by: &'static str, value: String },
+    /// One record where the call takes a list of them.
+    ListOnly { sent: &'static str, list: &'static str },
     /// The request could not be made sense of.
     Internal,
     /// The words the vendor's own table has for an error it cannot name.
@@ -61,6 +63,9 @@ impl Refusal {
             Refusal::DoesNotExist { what, by, value } => {
                 format!("{what} with {by} '{value}' does not exist.")
             }
+            Refusal::ListOnly { sent, list } => {
+                format!("Paramether '{sent}' has invalid value : object. Valid values : {list}")
+            }
             Refusal::Internal => "Internal server error.".into(),
             Refusal::UnknownInternal => "Unknown internal server error".into(),
             Refusal::Credentials => "Invalid value for secret_key and company_id".into(),
@@ -84,6 +89,9 @@ impl Refusal {
                 format!("Parameter '{field}' ima napačno vrednost : predolgo. Največja dolžina : {max}")
             }
             Refusal::DoesNotExist { what, by, value } => format!("{what} z {by} '{value}' ne obstaja."),
+            Refusal::ListOnly { sent, list } => {
+                format!("Parameter '{sent}' ima napačno vrednost : object. Veljavne vrednosti : {list}")
+            }
             Refusal::Internal => "Interna napaka strežnika.".into(),
             Refusal::UnknownInternal => "Neznana interna napaka strežnika".into(),
             Refusal::Credentials => "Napačna vrednost za secret_key in company_id".into(),

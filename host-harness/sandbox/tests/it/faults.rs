@@ -1,10 +1,17 @@
-use crate::client::{Answer, Client, call, control, partners, rules};
+use crate::client::{Answer, Client, call, control, partners, rules, short_partners};
 use metakocka_sandbox::{Options, Running, start};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 async fn running() -> Running {
-    start(Options { partners: 0, secret_key: Some("k\"ey/1".into()), ..Options::default() }).await.unwrap()
+    start(Options {
+        partners: 0,
+        secret_key: Some("k\"ey/1".into()),
+        switches: short_partners(),
+        ..Options::default()
+    })
+    .await
+    .unwrap()
 }
 
 async fn add(running: &Running) -> Answer {

@@ -1,4 +1,4 @@
-use crate::client::{Client, call};
+use crate::client::{Client, call, short_partners};
 use metakocka_sandbox::{Options, start};
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ async fn the_announcement_is_all_a_client_needs() {
 
 #[tokio::test]
 async fn a_partner_goes_in_and_comes_back_over_one_connection() {
-    let running = start(Options { partners: 0, ..Options::default() }).await.unwrap();
+    let running =
+        start(Options { partners: 0, switches: short_partners(), ..Options::default() }).await.unwrap();
     let mut client = Client::to(&running.base_url).await;
     let added = client
         .call(&running, "v1/add_partner", json!({"partner": {"customer": "Žito d.d.", "buyer": "true"}}))
