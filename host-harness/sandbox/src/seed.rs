@@ -126,8 +126,8 @@ impl World {
         if !self.chance(6) {
             // Without a tax number an e-mail is missing more often too: the hardest ones to recognise.
             let no_email = self.chance(if taxed { 8 } else { 25 });
-            let person = (first, last);
-            let contacts = self.contacts(land, company, no_email, person, &domain, &addresses, register);
+            let (person, domain) = ((first, last), (!no_email).then_some(&*domain));
+            let contacts = self.contacts(land, company, person, domain, &addresses, register);
             partner.set(CONTACTS, Node::Rows(contacts), order);
         }
         partner.set(ADDRESSES, Node::Rows(addresses), order);
@@ -195,9 +195,8 @@ impl World {
         &mut self,
         land: &Land,
         company: bool,
-        no_email: bool,
         (first, last): (&'static str, &'static str),
-        domain: &str,
+        domain: Option<&str>,
         addresses: &[Object],
         register: &mut Register,
     ) -> Vec<Object> {
@@ -224,7 +223,10 @@ impl World {
             if !self.chance(5) {
                 contact.set_text("name", format!("{first} {last}"), order);
             }
-            if !no_email && at >= email_from && (at == email_from || self.chance(70)) {
+            if let Some(domain) = domain
+                && at >= email_from
+                && (at == email_from || self.chance(70))
+            {
                 let email = self.email(company, first, last, domain);
                 contact.set_text("email", email, order);
             }
