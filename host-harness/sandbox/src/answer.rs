@@ -113,8 +113,9 @@ impl Reply {
 
     /// The answer after a UTF-8 byte order mark.
     pub(crate) fn marked(self) -> Self {
-        let body = self.body.after(b"\xef\xbb\xbf");
-        Self { announced: body.len(), sent: body.len(), body, ..self }
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        let (announced, sent) = (self.announced + MARK.len(), self.sent + MARK.len());
+        Self { announced, sent, body: self.body.after(MARK), ..self }
     }
 
     /// An error that repeats the key it was sent, which a client must never let through.

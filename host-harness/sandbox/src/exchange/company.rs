@@ -60,7 +60,6 @@ impl Company {
         let mut reply = match &verdict.ending {
             Some((Fault::DropBefore, _)) => return Plan::Drop,
             Some((fault, script)) => match self.instead(*fault, script, call) {
-                Some(reply) if verdict.has(Fault::ByteOrderMark) => reply.marked(),
                 Some(reply) => reply,
                 None => {
                     let reply = self.true_answer(call, verdict);
@@ -72,6 +71,9 @@ impl Company {
             },
             None => self.true_answer(call, verdict),
         };
+        if verdict.has(Fault::ByteOrderMark) {
+            reply = reply.marked();
+        }
         if let Some(script) = verdict.manner(Fault::Delay) {
             reply.hold = script.delay(1000);
         }
@@ -148,7 +150,7 @@ impl Company {
         if !unsaid.is_empty() {
             reply = reply.rewritten(|json| distort::without_members(json, &unsaid));
         }
-        if verdict.has(Fault::ByteOrderMark) { reply.marked() } else { reply }
+        reply
     }
 
     /// Does what the call asks and answers as the vendor does.

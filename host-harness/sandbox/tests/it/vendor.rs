@@ -68,3 +68,11 @@ async fn two_companies_in_one_process_are_strangers() {
     first.stop().await;
     assert_eq!(call(&second, "v1/get_partner", json!({})).await.json()["partner_list_count"], "7");
 }
+
+#[test]
+fn the_keepers_of_keys_can_be_asked_from_outside() {
+    use metakocka_sandbox::keys::{email_keys, tax_key};
+    assert_eq!(tax_key("EL 123456789", "Grčija"), tax_key("123456789", "GR"));
+    assert_eq!(tax_key("ni podatka", ""), None);
+    assert_eq!(email_keys("Ana <ANA@x.example>; bojan@x.example"), ["ana@x.example", "bojan@x.example"]);
+}
