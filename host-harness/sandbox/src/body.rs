@@ -36,6 +36,11 @@ impl Body {
         Arc::new(Self { head, rows, tail, length, digest: OnceLock::new() })
     }
 
+    /// The same body after this text.
+    pub(crate) fn after(&self, text: &[u8]) -> Arc<Self> {
+        Self::list([text, &self.head].concat(), self.rows.clone(), self.tail.clone())
+    }
+
     /// Bytes in all.
     pub(crate) fn len(&self) -> usize {
         self.length

@@ -27,6 +27,7 @@ pub(crate) async fn serve(listener: TcpListener, sandbox: Sandbox, stopped: watc
         .route("/requests", get(requests))
         .route("/edit", post(edit))
         .route("/faults", get(faults).post(set_faults))
+        .route("/switches", get(switches).post(set_switches))
         .route("/reset", post(reset))
         .fallback(nothing_here)
         .with_state(sandbox);
@@ -81,6 +82,21 @@ async fn set_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
     }
 }
 
+async fn switches(State(sandbox): State<Sandbox>) -> Json<Value> {
+    Json(sandbox.switches().list())
+}
+
+async fn set_switches(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
+    let outcome = match serde_json::from_slice(&body) {
+        Ok(posted) => sandbox.set_switches(&posted).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("not JSON: {error}")),
+    };
+    match outcome {
+        Ok(switches) => Json(switches.list()).into_response(),
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
 async fn reset(State(sandbox): State<Sandbox>) -> Response {
     match tokio::task::spawn_blocking(move || sandbox.reset()).await {
         Ok(()) => Json(json!({"reset": true})).into_response(),
@@ -89,7 +105,7 @@ async fn reset(State(sandbox): State<Sandbox>) -> Response {
 }
 
 async fn nothing_here() -> Response {
-    let doors = "GET /state, GET /requests?since=N, POST /edit, GET or POST /faults, POST /reset";
+    let doors = "GET /state, GET /requests?since=N, POST /edit, GET or POST /faults, GET or POST /switches, POST /reset";
     refusal(StatusCode::NOT_FOUND, &format!("there is {doors}"))
 }
 

@@ -59,6 +59,21 @@ pub(crate) fn localized(given: &str) -> &str {
         .map_or(given, |(_, slovenian, _)| slovenian)
 }
 
+/// The ISO code of a country by any of its names; `GB-NI` is Northern Ireland, which the vendor knows as XI.
+pub(crate) fn code(given: &str) -> Option<&'static str> {
+    let wanted = given.trim().to_lowercase();
+    if matches!(&*wanted, "gb-ni" | "northern ireland") {
+        return Some("XI");
+    }
+    if wanted == "el" {
+        return Some("GR");
+    }
+    let names = |(iso, slovenian, english): &&(&str, &str, &str)| {
+        [iso, slovenian, english].iter().any(|name| name.to_lowercase() == wanted)
+    };
+    COUNTRIES.iter().find(names).map(|(iso, ..)| *iso)
+}
+
 #[cfg(test)]
 mod tests {
     use super::localized;

@@ -1,5 +1,8 @@
 //! The vendor's paths that this build answers, each in its own family.
 
+use crate::switches::{Switch, Switches};
+use std::borrow::Cow;
+
 /// A call of the vendor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -21,8 +24,17 @@ const ENDPOINTS: [(&str, &str, Endpoint); 4] = [
 ];
 
 impl Endpoint {
-    /// The call at a path.
-    pub(crate) fn at(path: &str) -> Option<Self> {
+    /// The call at a path. Slashes too many count as the switches say.
+    pub(crate) fn at(path: &str, switches: &Switches) -> Option<Self> {
+        let mut path = Cow::from(path);
+        if switches.turned(Switch::TrailingSlash)
+            && let Some(shorter) = path.strip_suffix('/')
+        {
+            path = Cow::from(shorter.to_owned());
+        }
+        while switches.turned(Switch::DoubledSlash) && path.contains("//") {
+            path = Cow::from(path.replace("//", "/"));
+        }
         let rest = path.strip_prefix(ROOT)?;
         let (.., endpoint) =
             ENDPOINTS.iter().find(|(family, name, _)| rest.strip_prefix(family) == Some(name))?;
@@ -42,7 +54,7 @@ pub(crate) fn names() -> Vec<&'static str> {
 
 /// The last part of a path, which is what fault rules match.
 pub(crate) fn name_of(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -60,7 +72,28 @@ mod tests {
             ("/v1/get_partner", None),
             ("/rest/eshop/v1/get_partner/", None),
         ] {
-            assert_eq!(Endpoint::at(path), endpoint, "{path}");
+            assert_eq!(Endpoint::at(path, &Switches::default()), endpoint, "{path}");
+        }
+    }
+
+    #[test]
+    fn slashes_too_many_are_a_matter_of_switches() {
+        let (mut trailing, mut doubled) = (Switches::default(), Switches::default());
+        trailing.set_pair("trailing-slash=accepted").unwrap();
+        doubled.set_pair("doubled-slash=accepted").unwrap();
+        for (path, by_default, with_trailing, with_doubled) in [
+            ("/rest/eshop/v1/get_partner", true, true, true),
+            ("/rest/eshop/v1/get_partner/", false, true, false),
+            ("/rest/eshop//v1/get_partner", false, false, true),
+            ("//rest/eshop///v1/get_partner", false, false, true),
+            ("/rest/eshop//v1/get_partner/", false, false, false),
+        ] {
+            let found = |switches| Endpoint::at(path, switches).is_some();
+            assert_eq!(
+                (found(&Switches::default()), found(&trailing), found(&doubled)),
+                (by_default, with_trailing, with_doubled),
+                "{path}"
+            );
         }
     }
 }

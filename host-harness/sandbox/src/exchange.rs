@@ -1,19 +1,21 @@
 //! From a request to its answer: the one place where calls, faults, the register and the journal meet.
 
-use crate::answer::{Reply, WAREHOUSES, added, partner_list, warehouse_list};
+mod company;
+mod edit;
+mod partners;
+
+use crate::answer::Reply;
+use crate::answer::WAREHOUSES;
 use crate::body::Body;
 use crate::endpoint::{self, Endpoint};
-use crate::fault::{self, Fault, Faults, Script, Verdict};
-use crate::journal::{Journal, Note, Secret};
-use crate::object::Object;
-use crate::partner::{Partner, plain};
-use crate::refusal::Refusal;
-use crate::register::{Key, Origin, Register, sprinkle_unknown_keys};
-use crate::seed;
-use crate::server::Switches;
+use crate::fault::{self, Fault, Faults};
+use crate::journal::Secret;
+use crate::switches::{SwitchError, Switches};
 use bytes::Bytes;
+use company::Company;
+use edit::Edit;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,17 +41,8 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) partners: usize,
     pub(crate) latency: Duration,
+    /// As they are at the start.
     pub(crate) switches: Switches,
-}
-
-#[derive(Debug)]
-struct Company {
-    settings: Settings,
-    register: Register,
-    faults: Faults,
-    journal: Journal,
-    /// Moves with every reset, so that a late commit does not land in the company after it.
-    epoch: u64,
 }
 
 /// A request as it came.
@@ -59,6 +52,13 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) body: Bytes,
     pub(crate) in_flight: usize,
+}
+
+impl Call {
+    /// Whether it changes something when it is carried out.
+    fn writes(&self, switches: &Switches) -> bool {
+        self.post && Endpoint::at(&self.path, switches).is_some_and(Endpoint::writes)
+    }
 }
 
 /// How a request ends.
@@ -91,19 +91,9 @@ pub enum EditError {
 #[error("{0}")]
 pub struct FaultError(String);
 
-/// A person's edit as it is posted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Edit {
-    op: String,
-    kind: String,
-    mk_id: Option<Value>,
-    fields: Option<Map<String, Value>>,
-}
-
 impl Sandbox {
     pub(crate) fn new(settings: Settings) -> Self {
-        let company = Mutex::new(Company::new(settings.clone()));
+        let company = Mutex::new(Company::new(settings.clone(), settings.switches));
         let (in_flight, in_flight_max) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let secret = Secret::new(&settings.secret_key);
         Self(Arc::new(Shared { settings, secret, company, in_flight, in_flight_max }))
@@ -155,9 +145,27 @@ impl Sandbox {
         self.0.in_flight_max.load(Ordering::Relaxed)
     }
 
-    /// Back to the seed: partners, numbers, rules and the log of requests are as after the start.
+    /// How the unsettled points are taken now, as `GET /switches` shows them.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        self.company().switches
+    }
+
+    /// Takes unsettled points otherwise, as `POST /switches` does; answers all of them.
+    ///
+    /// # Errors
+    /// [`SwitchError`] when one cannot be set; none is then.
+    pub fn set_switches(&self, posted: &Value) -> Result<Switches, SwitchError> {
+        let mut company = self.company();
+        company.switches.set_all(posted)?;
+        company.register.forget_scan();
+        Ok(company.switches)
+    }
+
+    /// Back to the seed: partners, numbers, rules and the log of requests are as after the start. Switches stay as they
+    /// are.
     pub fn reset(&self) {
-        let mut fresh = Company::new(self.0.settings.clone());
+        let mut fresh = Company::new(self.0.settings.clone(), self.switches());
         let mut company = self.company();
         fresh.epoch = company.epoch + 1;
         let before = std::mem::replace(&mut *company, fresh);
@@ -212,7 +220,9 @@ impl Sandbox {
         }
         let (verdict, epoch) = {
             let mut company = self.company();
-            (company.faults.on_arrival(endpoint::name_of(&call.path), &call.body), company.epoch)
+            let writes = call.writes(&company.switches);
+            let verdict = company.faults.on_arrival(endpoint::name_of(&call.path), writes, &call.body);
+            (verdict, company.epoch)
         };
         match &verdict.ending {
             Some((Fault::LateCommit, script)) => {
@@ -249,303 +259,6 @@ pub(crate) struct InFlight(Sandbox);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The answer of a call that went well.
-struct Done {
-    body: Arc<Body>,
-    /// The partner, when a read answered exactly one.
-    read: Option<u32>,
-}
-
-impl Company {
-    fn new(settings: Settings) -> Self {
-        let register = seed::register(settings.seed, settings.partners);
-        Self { settings, register, faults: Faults::default(), journal: Journal::default(), epoch: 0 }
-    }
-
-    /// Answers a request, as its verdict wants it, and writes it down.
-    fn conclude(&mut self, call: &Call, verdict: &Verdict) -> Plan {
-        let plan = self.plan(call, verdict);
-        match &plan {
-            Plan::Drop => self.note(call, 0, None),
-            Plan::Answer(reply) => self.note(call, reply.status, Some((&reply.body, reply.sent))),
-        }
-        plan
-    }
-
-    fn note(&mut self, call: &Call, status: u16, response: Option<(&Arc<Body>, usize)>) {
-        let write = call.post && Endpoint::at(&call.path).is_some_and(Endpoint::writes);
-        let (path, request, in_flight) = (&*call.path, &call.body, call.in_flight);
-        self.journal.note(Note { path, write, in_flight, request, status, response });
-    }
-
-    fn plan(&mut self, call: &Call, verdict: &Verdict) -> Plan {
-        let mut reply = match &verdict.ending {
-            Some((Fault::DropBefore, _)) => return Plan::Drop,
-            Some((fault, script)) => match self.instead(*fault, script, call) {
-                Some(reply) => reply,
-                None => {
-                    let reply = self.carry_out(call, verdict);
-                    match self.afterwards(*fault, script, reply) {
-                        Some(reply) => reply,
-                        None => return Plan::Drop,
-                    }
-                }
-            },
-            None => self.carry_out(call, verdict),
-        };
-        if let Some(script) = verdict.manner(Fault::Delay) {
-            reply.hold = script.delay(1000);
-        }
-        if let Some(script) = verdict.manner(Fault::SlowBytes) {
-            reply.pace = Some((reply.sent.div_ceil(script.pieces()).max(1), script.delay(100)));
-        }
-        Plan::Answer(reply)
-    }
-
-    /// The answer of a fault that strikes before anything is done; `None` when the call is carried out.
-    fn instead(&self, fault: Fault, script: &Script, call: &Call) -> Option<Reply> {
-        let unavailable = |status| Reply::page(status).retry_after(script.retry_after());
-        let reply = match fault {
-            Fault::HtmlPage => Reply::page(script.status(200)).retry_after(script.retry_after()),
-            Fault::Html404 => Reply::page(404),
-            Fault::Http500 => unavailable(500),
-            Fault::Http502 => unavailable(502),
-            Fault::Http503 => unavailable(503),
-            Fault::Http429 => unavailable(429),
-            Fault::Opr1WithoutCommit => Reply::scripted(script, &Refusal::Internal),
-            Fault::BadCredentials => {
-                Reply { status: script.status(200), ..Reply::scripted(script, &Refusal::Credentials) }
-            }
-            Fault::EchoSecret => Reply::echo(script.form(), &call.body),
-            _ => return None,
-        };
-        Some(reply)
-    }
-
-    /// What a fault makes of the true answer; `None` drops the connection.
-    fn afterwards(&self, fault: Fault, script: &Script, reply: Reply) -> Option<Reply> {
-        let part = (reply.sent * 3 / 5).max(1);
-        match fault {
-            Fault::CommitThenDrop => None,
-            Fault::HtmlPageAfterCommit => Some(Reply::page(script.status(200))),
-            Fault::Http502AfterCommit => Some(Reply::page(502)),
-            Fault::Opr1AfterCommit => Some(Reply::scripted(script, &Refusal::Internal)),
-            Fault::TruncatedJson => Some(Reply { announced: part, sent: part, ..reply }),
-            Fault::CutBody => Some(Reply { sent: part, ..reply }),
-            _ => Some(reply),
-        }
-    }
-
-    /// Does what the call asks and answers as the vendor does.
-    fn carry_out(&mut self, call: &Call, verdict: &Verdict) -> Reply {
-        let Some(endpoint) = Endpoint::at(&call.path).filter(|_| call.post) else { return Reply::page(404) };
-        match self.call(endpoint, &call.body, verdict) {
-            Ok(done) => {
-                if let Some(slot) = done.read {
-                    self.people_after_read(slot, call);
-                }
-                Reply::json(done.body)
-            }
-            Err(refusal) => {
-                let slovenian = self.settings.switches.slovenian_errors || verdict.has(Fault::Slovenian);
-                Reply::failure(refusal.code(), &refusal.text(slovenian))
-            }
-        }
-    }
-
-    fn call(&mut self, endpoint: Endpoint, body: &[u8], verdict: &Verdict) -> Result<Done, Refusal> {
-        let Ok(Value::Object(request)) = serde_json::from_slice(body) else { return Err(Refusal::Internal) };
-        self.check_credentials(&request)?;
-        let partner = || request.get("partner").and_then(Value::as_object).ok_or(Refusal::PartnerMissing);
-        match endpoint {
-            Endpoint::GetPartner => self.get_partner(&request, verdict),
-            Endpoint::AddPartner => self.add_partner(partner()?),
-            Endpoint::UpdatePartner => self.update_partner(partner()?, verdict),
-            Endpoint::WarehouseList => Ok(Done { body: warehouse_list(), read: None }),
-        }
-    }
-
-    fn check_credentials(&self, request: &Map<String, Value>) -> Result<(), Refusal> {
-        let company = match request.get("company_id") {
-            Some(Value::Number(number)) => number.to_string(),
-            other => other.and_then(Value::as_str).unwrap_or_default().to_owned(),
-        };
-        let secret = request.get("secret_key").and_then(Value::as_str).unwrap_or_default();
-        let known = company == self.settings.company_id && secret == self.settings.secret_key;
-        if known { Ok(()) } else { Err(Refusal::Credentials) }
-    }
-
-    /// One key is honoured; without any, or with an empty one, every partner is meant.
-    fn get_partner(&mut self, request: &Map<String, Value>, verdict: &Verdict) -> Result<Done, Refusal> {
-        const KEYS: [(&str, Option<Key>); 5] = [
-            ("partner_id", None),
-            ("partner_tax_number", Some(Key::Tax)),
-            ("partner_email", Some(Key::Email)),
-            ("partner_phone_number", Some(Key::Phone)),
-            ("partner_name", Some(Key::Name)),
-        ];
-        let mut asked = None;
-        for (name, key) in KEYS {
-            if let Some(value) = plain(name, request.get(name))? {
-                asked = asked.or(Some((key, value)));
-            }
-        }
-        let discounts =
-            plain("show_partner_discount", request.get("show_partner_discount"))?.as_deref() == Some("true");
-        let window = self.window(request, verdict)?;
-        let hidden = verdict.manner(Fault::CountMismatch).map_or(0, Script::rows);
-        if asked.is_none() && !discounts && window.is_none() && hidden == 0 {
-            if self.register.len() == 0 {
-                return Err(Refusal::NoPartner);
-            }
-            if self.register.len() > 1 {
-                let body = self
-                    .register
-                    .cached_scan(|register| partner_list(register, &register.slots(), false, 0, false));
-                return Ok(Done { body, read: None });
-            }
-        }
-        let mut slots = match asked {
-            None => self.register.slots(),
-            Some((None, id)) => self.register.by_id(&id).into_iter().collect(),
-            Some((Some(key), text)) => self.register.search(key, &text),
-        };
-        if slots.is_empty() {
-            return Err(Refusal::NoPartner);
-        }
-        if let Some((offset, limit)) = window {
-            slots = slots.into_iter().skip(offset).take(limit).collect();
-        }
-        let single = self.settings.switches.single_as_object || verdict.has(Fault::SingleObject);
-        let body = partner_list(&self.register, &slots, discounts, hidden, single);
-        let read = match *slots {
-            [slot] => Some(slot),
-            _ => None,
-        };
-        Ok(Done { body, read })
-    }
-
-    /// Offset and limit, when they are honoured and sent.
-    fn window(
-        &self,
-        request: &Map<String, Value>,
-        verdict: &Verdict,
-    ) -> Result<Option<(usize, usize)>, Refusal> {
-        if !(self.settings.switches.honour_offset || verdict.has(Fault::OffsetHonoured)) {
-            return Ok(None);
-        }
-        let number = |name: &str| match plain(name, request.get(name))? {
-            None => Ok(None),
-            Some(text) => text.parse::<usize>().map(Some).map_err(|_| Refusal::InvalidChoice {
-                field: name.to_owned(),
-                value: text,
-                valid: "whole number",
-            }),
-        };
-        let (offset, limit) = (number("offset")?, number("limit")?);
-        let sent = offset.is_some() || limit.is_some();
-        Ok(sent.then(|| (offset.unwrap_or(0), limit.unwrap_or(usize::MAX))))
-    }
-
-    /// Never looks whether such a partner exists already: the same body twice is two partners.
-    fn add_partner(&mut self, sent: &Map<String, Value>) -> Result<Done, Refusal> {
-        let mut partner = Partner::added(sent, &mut self.register.numbers)?;
-        sprinkle_unknown_keys(&mut partner, self.settings.seed);
-        self.register.insert(&partner, None, Origin::Api);
-        Ok(Done { body: added(&partner.0), read: None })
-    }
-
-    fn update_partner(&mut self, sent: &Map<String, Value>, verdict: &Verdict) -> Result<Done, Refusal> {
-        let slot = match (plain("mk_id", sent.get("mk_id"))?, plain("count_code", sent.get("count_code"))?) {
-            (Some(id), _) => self.register.by_id(&id).ok_or(Refusal::DoesNotExist {
-                what: "Partner",
-                by: "mk_id",
-                value: id,
-            }),
-            (None, Some(code)) => self.register.by_count_code(&code).ok_or(Refusal::DoesNotExist {
-                what: "Partner",
-                by: "count_code",
-                value: code,
-            }),
-            (None, None) => Err(Refusal::MustBeSet("mk_id")),
-        }?;
-        let mut partner = self.register.partner(slot).ok_or(Refusal::Internal)?;
-        let top_level =
-            self.settings.switches.honour_top_level_address || verdict.has(Fault::AddressHonoured);
-        partner.update(sent, &mut self.register.numbers, top_level)?;
-        self.register.replace(slot, &partner, Origin::Api);
-        let single = self.settings.switches.single_as_object || verdict.has(Fault::SingleObject);
-        Ok(Done { body: partner_list(&self.register, &[slot], false, 0, single), read: None })
-    }
-
-    /// What a person does between somebody's read and the write that follows from it.
-    fn people_after_read(&mut self, slot: u32, call: &Call) {
-        for (fault, script) in self.faults.after_read(endpoint::name_of(&call.path), &call.body) {
-            if fault == Fault::UiDeleteBetween {
-                self.register.remove(slot);
-                continue;
-            }
-            let Some(mut partner) = self.register.partner(slot) else { return };
-            let renamed = format!("{} (popravljeno)", partner.0.text("customer").unwrap_or_default());
-            let default = Map::from_iter([("customer".to_owned(), Value::from(renamed))]);
-            let fields = script.fields().unwrap_or(&default);
-            if partner.edit(fields, &mut self.register.numbers).is_ok() {
-                self.register.replace(slot, &partner, Origin::Edit);
-            }
-        }
-    }
-
-    fn edit(&mut self, edit: Edit) -> Result<Value, EditError> {
-        let malformed = |why: &str| EditError::Malformed(why.to_owned());
-        match edit.kind.as_str() {
-            "partner" => {}
-            "product" | "document" | "stock" => {
-                return Err(EditError::Malformed(format!(
-                    "kind {} is not in this build, only partner",
-                    edit.kind
-                )));
-            }
-            other => return Err(EditError::Malformed(format!("there is no kind `{other}`, only partner"))),
-        }
-        let id = plain("mk_id", edit.mk_id.as_ref()).map_err(|_| malformed("mk_id takes a text"))?;
-        let find = |register: &Register| {
-            let mk_id = id.clone().ok_or_else(|| malformed("mk_id is missing"))?;
-            register.by_id(&mk_id).ok_or(EditError::NotFound { kind: edit.kind.clone(), mk_id })
-        };
-        let fields = || edit.fields.as_ref().ok_or_else(|| malformed("fields is missing"));
-        let slot = match edit.op.as_str() {
-            "create" => {
-                if id.is_some() {
-                    return Err(malformed("mk_id is given out, not chosen: leave it out of a create"));
-                }
-                let fields = fields()?;
-                let mut partner = Partner(Object::default());
-                partner.edit(fields, &mut self.register.numbers).map_err(EditError::Malformed)?;
-                partner.number(&mut self.register.numbers);
-                sprinkle_unknown_keys(&mut partner, self.settings.seed);
-                self.register.insert(&partner, None, Origin::Edit)
-            }
-            "update" => {
-                let slot = find(&self.register)?;
-                let mut partner =
-                    self.register.partner(slot).ok_or_else(|| malformed("the partner is gone"))?;
-                partner.edit(fields()?, &mut self.register.numbers).map_err(EditError::Malformed)?;
-                self.register.replace(slot, &partner, Origin::Edit);
-                slot
-            }
-            "delete" => {
-                self.register.remove(find(&self.register)?);
-                return Ok(json!({"deleted": id}));
-            }
-            other => {
-                return Err(EditError::Malformed(format!("op is create, update or delete, not `{other}`")));
-            }
-        };
-        let bytes = self.register.bytes(slot).unwrap_or_default();
-        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 }
 

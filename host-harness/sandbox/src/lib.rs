@@ -17,13 +17,16 @@ mod server;
 
 mod answer;
 mod control;
+mod distort;
 mod endpoint;
 mod exchange;
 mod fault;
 mod journal;
+mod switches;
 
 mod body;
 mod country;
+pub mod keys;
 mod object;
 mod partner;
 mod refusal;
@@ -32,4 +35,5 @@ mod search;
 mod seed;
 
 pub use exchange::{EditError, FaultError, Sandbox};
-pub use server::{Error, Options, Running, Switches, start};
+pub use server::{Error, Options, Running, start};
+pub use switches::{SwitchError, Switches};

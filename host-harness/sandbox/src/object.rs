@@ -19,6 +19,28 @@ pub(crate) enum Node {
     Rows(Vec<Object>),
     /// A nested record.
     Nested(Object),
+    /// A list that does not hold records only.
+    List(Vec<Node>),
+}
+
+impl Node {
+    /// Every value directly inside of this one.
+    pub(crate) fn each_inside(&mut self, visit: &mut impl FnMut(&mut Node)) {
+        match self {
+            Node::Text(_) => {}
+            Node::Nested(Object(entries)) => entries.iter_mut().for_each(|(_, node)| visit(node)),
+            Node::List(nodes) => nodes.iter_mut().for_each(visit),
+            Node::Rows(rows) => {
+                for row in rows {
+                    let mut node = Node::Nested(std::mem::take(row));
+                    visit(&mut node);
+                    if let Node::Nested(object) = node {
+                        *row = object;
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Object {
@@ -51,6 +73,21 @@ impl Object {
         self.0.iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
+    /// The value under `key`, to change it in place.
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.0.iter_mut().find(|(name, _)| name == key).map(|(_, node)| node)
+    }
+
+    /// Whether a plain value under `key` is this text, here or in a record inside.
+    pub(crate) fn says(&self, key: &str, text: &str) -> bool {
+        self.0.iter().any(|(name, node)| match node {
+            Node::Text(found) => name == key && found == text,
+            Node::Rows(rows) => rows.iter().any(|row| row.says(key, text)),
+            Node::Nested(object) => object.says(key, text),
+            Node::List(_) => false,
+        })
+    }
+
     /// Whether there is a value under `key`.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
@@ -63,6 +100,7 @@ impl Object {
             Node::Text(text) => text.is_empty(),
             Node::Rows(rows) => rows.is_empty(),
             Node::Nested(Object(entries)) => entries.is_empty(),
+            Node::List(nodes) => nodes.is_empty(),
         };
         if empty {
             return self.remove(key);
@@ -119,6 +157,7 @@ impl Serialize for Node {
             Node::Text(text) => serializer.serialize_str(text),
             Node::Rows(rows) => rows.serialize(serializer),
             Node::Nested(object) => object.serialize(serializer),
+            Node::List(nodes) => nodes.serialize(serializer),
         }
     }
 }
@@ -176,9 +215,18 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
-        let mut rows = Vec::new();
-        while let Some(row) = list.next_element()? {
-            rows.push(row);
+        let mut nodes = Vec::new();
+        while let Some(node) = list.next_element()? {
+            nodes.push(node);
+        }
+        let mut rows = Vec::with_capacity(nodes.len());
+        if nodes.iter().any(|node| !matches!(node, Node::Nested(_))) {
+            return Ok(Node::List(nodes));
+        }
+        for node in nodes {
+            if let Node::Nested(row) = node {
+                rows.push(row);
+            }
         }
         Ok(Node::Rows(rows))
     }

@@ -17,17 +17,28 @@ pub(crate) enum Refusal {
     TooLong { field: String, max: usize },
     /// Something named by an id or number that is not there.
     DoesNotExist { what: &'static str, by: &'static str, value: String },
+    /// One record where the call takes a list of them.
+    ListOnly { sent: &'static str, list: &'static str },
     /// The request could not be made sense of.
     Internal,
-    /// Wrong `company_id` or `secret_key`. The vendor's text is not known; this one never repeats the key.
+    /// The words the vendor's own table has for an error it cannot name.
+    UnknownInternal,
+    /// Wrong `company_id` or `secret_key`.
     Credentials,
+    /// The caller's address is not on the company's list.
+    AddressNotAllowed { address: String, company_id: String },
+    /// More calls than the company may make in a while.
+    Quota,
 }
 
 impl Refusal {
     /// The vendor's number, which alone never identifies the cause.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Refusal::Internal | Refusal::Credentials => "1",
+            Refusal::Internal | Refusal::UnknownInternal => "1",
+            Refusal::Credentials => "3",
+            Refusal::AddressNotAllowed { .. } => "4",
+            Refusal::Quota => "5",
             _ => "2",
         }
     }
@@ -52,8 +63,16 @@ impl Refusal {
             Refusal::DoesNotExist { what, by, value } => {
                 format!("{what} with {by} '{value}' does not exist.")
             }
+            Refusal::ListOnly { sent, list } => {
+                format!("Paramether '{sent}' has invalid value : object. Valid values : {list}")
+            }
             Refusal::Internal => "Internal server error.".into(),
-            Refusal::Credentials => "Company or secret key is not valid.".into(),
+            Refusal::UnknownInternal => "Unknown internal server error".into(),
+            Refusal::Credentials => "Invalid value for secret_key and company_id".into(),
+            Refusal::AddressNotAllowed { address, company_id } => {
+                format!("IP address '{address}' is not allowed for company_id = {company_id}")
+            }
+            Refusal::Quota => "Quote exceeds".into(),
         }
     }
 
@@ -70,8 +89,16 @@ impl Refusal {
                 format!("Parameter '{field}' ima napačno vrednost : predolgo. Največja dolžina : {max}")
             }
             Refusal::DoesNotExist { what, by, value } => format!("{what} z {by} '{value}' ne obstaja."),
+            Refusal::ListOnly { sent, list } => {
+                format!("Parameter '{sent}' ima napačno vrednost : object. Veljavne vrednosti : {list}")
+            }
             Refusal::Internal => "Interna napaka strežnika.".into(),
-            Refusal::Credentials => "Podjetje ali ključ ni veljaven.".into(),
+            Refusal::UnknownInternal => "Neznana interna napaka strežnika".into(),
+            Refusal::Credentials => "Napačna vrednost za secret_key in company_id".into(),
+            Refusal::AddressNotAllowed { address, company_id } => {
+                format!("IP naslov '{address}' ni dovoljen za company_id = {company_id}")
+            }
+            Refusal::Quota => "Kvota je presežena".into(),
         }
     }
 }

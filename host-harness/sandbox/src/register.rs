@@ -4,11 +4,12 @@ use crate::body::Body;
 use crate::object::{Node, Object};
 use crate::partner::{Numbers, Partner};
 use crate::search::Index;
+use crate::switches::{Switch, Switches};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Who made a record, or who last changed its natural key.
+/// Who made a record, or who last changed its natural keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// It was there from the start.
@@ -35,9 +36,9 @@ struct Record {
     /// The value of `discounts`, which is answered on request only.
     discounts: Option<Bytes>,
     created_by: Origin,
-    natural_key: Option<String>,
+    natural_keys: Vec<String>,
     keyed_by: Origin,
-    /// When the natural key became what it is; later ones are the surplus of earlier ones.
+    /// When the natural keys became what they are; later ones are the surplus of earlier ones.
     keyed_at: u64,
 }
 
@@ -68,7 +69,7 @@ impl Register {
             bytes: partner.0.to_json().into(),
             discounts,
             created_by: by,
-            natural_key: partner.natural_key(),
+            natural_keys: partner.natural_keys(),
             keyed_by: by,
             keyed_at: self.changes,
         }));
@@ -91,9 +92,9 @@ impl Register {
         self.changes += 1;
         self.scan = None;
         record.bytes = bytes.into();
-        let key = partner.natural_key();
-        if record.natural_key != key {
-            record.natural_key = key;
+        let keys = partner.natural_keys();
+        if record.natural_keys != keys {
+            record.natural_keys = keys;
             record.keyed_by = by;
             record.keyed_at = self.changes;
         }
@@ -158,6 +159,12 @@ impl Register {
         Some([open, br#","discounts":"#, discounts, b"}"].concat().into())
     }
 
+    /// The bytes of these partners, with their discounts or without.
+    pub(crate) fn rows(&self, slots: &[u32], discounts: bool) -> Vec<Bytes> {
+        let row = |slot: &u32| if discounts { self.bytes_with_discounts(*slot) } else { self.bytes(*slot) };
+        slots.iter().filter_map(row).collect()
+    }
+
     /// Where the partner with this id is.
     pub(crate) fn by_id(&self, id: &str) -> Option<u32> {
         let number: u64 = id.parse().ok()?;
@@ -170,8 +177,16 @@ impl Register {
     }
 
     /// Where the partners are whose text holds `query`, in creation order.
-    pub(crate) fn search(&self, key: Key, query: &str) -> Vec<u32> {
+    pub(crate) fn search(&self, key: Key, query: &str, switches: &Switches) -> Vec<u32> {
+        let only =
+            |kept: fn(char) -> bool| move |text: &str| text.chars().filter(|sign| kept(*sign)).collect();
         match key {
+            Key::Tax if switches.turned(Switch::TaxSearch) => {
+                self.taxes.find_folded(query, only(char::is_alphanumeric))
+            }
+            Key::Phone if switches.turned(Switch::PhoneSearch) => {
+                self.phones.find_folded(query, only(|sign| sign.is_ascii_digit()))
+            }
             Key::Name => self.names.find(query),
             Key::Tax => self.taxes.find(query),
             Key::Email => self.emails.find(query),
@@ -199,21 +214,28 @@ impl Register {
         scan
     }
 
+    /// Makes the next full scan anew although no partner changed.
+    pub(crate) fn forget_scan(&mut self) {
+        self.scan = None;
+    }
+
     /// How many partners made through the API are one too many: an earlier partner of the seed or of the API
-    /// has the same natural key, and no person made it so.
+    /// shares a natural key, and no person made it so.
     pub(crate) fn duplicates(&self) -> usize {
         let mut first: HashMap<&str, u64> = HashMap::new();
         let records = || self.slots.iter().flatten().filter(|record| record.created_by != Origin::Edit);
         for record in records() {
-            if let Some(key) = &record.natural_key {
+            for key in &record.natural_keys {
                 let earliest = first.entry(key).or_insert(record.keyed_at);
                 *earliest = record.keyed_at.min(*earliest);
             }
         }
         records()
             .filter(|record| record.created_by == Origin::Api && record.keyed_by == Origin::Api)
-            .filter_map(|record| Some((record.natural_key.as_deref()?, record.keyed_at)))
-            .filter(|(key, at)| first.get(key).is_some_and(|earliest| earliest < at))
+            .filter(|record| {
+                let earlier = |key: &String| first.get(&**key).is_some_and(|at| *at < record.keyed_at);
+                record.natural_keys.iter().any(earlier)
+            })
             .count()
     }
 }
@@ -251,7 +273,9 @@ mod tests {
     use serde_json::{Value, json};
 
     fn partner(numbers: &mut Numbers, fields: Value) -> Partner {
-        Partner::added(fields.as_object().unwrap(), numbers).unwrap()
+        let mut switches = Switches::default();
+        switches.set_pair("address-members=optional").unwrap();
+        Partner::added(fields.as_object().unwrap(), numbers, &switches).unwrap()
     }
 
     #[test]
@@ -265,12 +289,12 @@ mod tests {
             (register.insert(&partner, None, by), register.duplicates())
         };
         for (fields, by, duplicates, why) in [
-            (taxed("1"), Origin::Seed, 0, "the first"),
-            (taxed("1"), Origin::Seed, 0, "the seed has duplicates of its own"),
-            (taxed("2"), Origin::Api, 0, "a new one"),
-            (taxed("SI2"), Origin::Edit, 0, "a person may make duplicates"),
-            (taxed("SI 2"), Origin::Api, 1, "second of the API"),
-            (taxed("1"), Origin::Api, 2, "the seed had it"),
+            (taxed("10000018"), Origin::Seed, 0, "the first"),
+            (taxed("10000018"), Origin::Seed, 0, "the seed has duplicates of its own"),
+            (taxed("20000028"), Origin::Api, 0, "a new one"),
+            (taxed("SI20000028"), Origin::Edit, 0, "a person may make duplicates"),
+            (taxed("SI 2000.0028"), Origin::Api, 1, "second of the API"),
+            (taxed("10000018"), Origin::Api, 2, "the seed had it"),
             (json!({"customer": "A"}), Origin::Api, 2, "no tax number is another key"),
         ] {
             assert_eq!(add(fields, by).1, duplicates, "{why}");
@@ -281,16 +305,16 @@ mod tests {
     fn an_edit_that_makes_two_alike_is_no_duplicate_of_the_api() {
         let mut register = Register::default();
         let mut numbers = Numbers::default();
-        let seeded = partner(&mut numbers, json!({"customer": "A", "tax_id_number": "1"}));
-        let mut made = partner(&mut numbers, json!({"customer": "A", "tax_id_number": "2"}));
+        let seeded = partner(&mut numbers, json!({"customer": "A", "tax_id_number": "10000018"}));
+        let mut made = partner(&mut numbers, json!({"customer": "A", "tax_id_number": "20000028"}));
         register.insert(&seeded, None, Origin::Seed);
         let slot = register.insert(&made, None, Origin::Api);
-        made.0.set_text("tax_id_number", "1", &[]);
+        made.0.set_text("tax_id_number", "10000018", &[]);
         register.replace(slot, &made, Origin::Edit);
         assert_eq!(register.duplicates(), 0);
-        made.0.set_text("tax_id_number", "3", &[]);
+        made.0.set_text("tax_id_number", "30000038", &[]);
         register.replace(slot, &made, Origin::Api);
-        made.0.set_text("tax_id_number", "1", &[]);
+        made.0.set_text("tax_id_number", "10000018", &[]);
         register.replace(slot, &made, Origin::Api);
         assert_eq!(register.duplicates(), 1);
     }
@@ -301,10 +325,10 @@ mod tests {
         let mut numbers = Numbers::default();
         let first = partner(&mut numbers, json!({"customer": "Alfa", "tax_id_number": "12345678"}));
         let slot = register.insert(&first, None, Origin::Seed);
-        assert_eq!(register.search(Key::Tax, "3456"), [slot]);
+        assert_eq!(register.search(Key::Tax, "3456", &Switches::default()), [slot]);
         assert!(register.remove(slot));
         assert!(!register.remove(slot));
-        assert_eq!(register.search(Key::Tax, "3456"), Vec::<u32>::new());
+        assert_eq!(register.search(Key::Tax, "3456", &Switches::default()), Vec::<u32>::new());
         assert_eq!((register.by_id("400070000001"), register.by_count_code("1")), (None, None));
     }
 }

@@ -104,6 +104,15 @@ impl Index {
     }
 }
 
+impl Index {
+    /// The slots of which a line holds `query` once `fold` has gone over both; reads every text.
+    pub(crate) fn find_folded(&self, query: &str, fold: impl Fn(&str) -> String) -> Vec<u32> {
+        let query = fold(&query.to_lowercase());
+        let holds = |text: &str| !query.is_empty() && text.lines().any(|line| fold(line).contains(&query));
+        (0..).zip(&self.texts).filter(|(_, text)| holds(text)).map(|(slot, _)| slot).collect()
+    }
+}
+
 /// The distinct grams of a text, sorted.
 fn grams(text: &str) -> Vec<Gram> {
     let mut grams: Vec<Gram> =

@@ -4,6 +4,7 @@ use crate::answer::Reply;
 use crate::body::{Body, Cursor};
 use crate::control;
 use crate::exchange::{Call, InFlight, Plan, Sandbox, Settings};
+use crate::switches::Switches;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -38,21 +39,8 @@ pub struct Options {
     pub company_id: Option<String>,
     /// The company's key; `None` takes one made from the seed.
     pub secret_key: Option<String>,
-    /// Behaviour nobody has settled, the other way round.
+    /// Behaviour nobody has settled, as it is taken at the start.
     pub switches: Switches,
-}
-
-/// Behaviour of the real service that is unknown or differs between companies. All off is what we believe.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Switches {
-    /// `get_partner` honours `limit` and `offset`.
-    pub honour_offset: bool,
-    /// `update_partner` applies the address fields at the top of the partner.
-    pub honour_top_level_address: bool,
-    /// A `partner_list` of one is an object instead of a list.
-    pub single_as_object: bool,
-    /// Error texts are Slovenian.
-    pub slovenian_errors: bool,
 }
 
 impl Default for Options {

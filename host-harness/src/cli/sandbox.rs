@@ -23,15 +23,23 @@ pub(crate) struct Sandbox {
     /// Delay of every answer
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency_ms: u64,
+    /// An unsettled point of the vendor's, otherwise than by default; GET /switches lists them
+    #[arg(long = "switch", value_name = "NAME=VALUE")]
+    switches: Vec<String>,
 }
 
 impl Sandbox {
     pub(crate) async fn run(self) -> Outcome {
+        let mut switches = metakocka_sandbox::Switches::default();
+        for pair in &self.switches {
+            switches.set_pair(pair).map_err(Failure::usage)?;
+        }
         let options = metakocka_sandbox::Options {
             listen: self.listen,
             seed: self.seed,
             partners: self.partners,
             latency: Duration::from_millis(self.latency_ms),
+            switches,
             ..metakocka_sandbox::Options::default()
         };
         let mut running = metakocka_sandbox::start(options).await.map_err(Failure::usage)?;

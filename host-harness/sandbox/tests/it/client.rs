@@ -1,6 +1,6 @@
 //! A client small enough to see every byte, because broken connections are what is tested.
 
-use metakocka_sandbox::Running;
+use metakocka_sandbox::{Running, Switches};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,6 +84,13 @@ impl Client {
         }
         answer
     }
+}
+
+/// With these a partner can be as short as its test.
+pub fn short_partners() -> Switches {
+    let mut switches = Switches::default();
+    switches.set_pair("address-members=optional").unwrap();
+    switches
 }
 
 /// A vendor call on a connection of its own.

@@ -1,9 +1,9 @@
-use crate::client::{call, control, partners, rules};
+use crate::client::{call, control, partners, rules, short_partners};
 use metakocka_sandbox::{Options, Running, start};
 use serde_json::{Value, json};
 
 async fn running(partners: usize) -> Running {
-    start(Options { partners, ..Options::default() }).await.unwrap()
+    start(Options { partners, switches: short_partners(), ..Options::default() }).await.unwrap()
 }
 
 #[tokio::test]
@@ -54,7 +54,8 @@ async fn every_request_is_written_down_without_credentials() {
             [4, "/rest/eshop/v1/get_partner", 0, false, 1, {"partner_id": "1"}],
         ])
     );
-    assert_eq!(log[0]["response"]["mk_id"], "400070000201");
+    let made = running.sandbox().state()["partners"][200]["mk_id"].clone();
+    assert_eq!(log[0]["response"]["mk_id"], made);
     assert!(log[1]["response"]["length"].as_u64().unwrap() > 64 * 1024);
     assert_eq!(log[1]["response"]["sha256"].as_str().unwrap().len(), 64);
     assert!(log[2]["response"].as_str().unwrap().starts_with('<'));
@@ -97,12 +98,59 @@ async fn faults_explain_themselves_and_refuse_nonsense() {
         "truncated-json",
         "slow-bytes",
         "bad-credentials",
+        "quota-exceeded",
+        "address-not-allowed",
+        "internal-error",
+        "application-error",
+        "hide",
+        "drop-members",
+        "empty-object",
+        "no-list",
+        "byte-order-mark",
+        "bad-mk-id",
+        "repeat",
+        "unreadable-element",
     ] {
         assert!(meanings[name].as_str().is_some_and(|meaning| meaning.len() > 20), "{name}");
     }
     let refused = control(&running, "POST", "/faults", json!([{"match": "*", "fault": "http-501"}])).await;
     assert_eq!(refused.status, 400);
     assert_eq!(refused.json()["faults"].as_array().unwrap().len(), meanings.as_object().unwrap().len());
+}
+
+#[tokio::test]
+async fn switches_are_shown_set_and_refused() {
+    let running = running(1).await;
+    let shown = control(&running, "GET", "/switches", json!(null)).await.json();
+    let row = |name: &str, shown: &Value| {
+        shown.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
+    };
+    let members = row("address-members", &shown);
+    assert_eq!((&members["value"], &members["default"]), (&json!("optional"), &json!("required")));
+    assert_eq!(members["values"], json!(["required", "optional"]));
+    assert!(members["meaning"].as_str().unwrap().len() > 20);
+    let set = control(
+        &running,
+        "POST",
+        "/switches",
+        json!({"address-members": "required", "trailing-slash": "accepted"}),
+    )
+    .await;
+    assert_eq!((set.status, &row("address-members", &set.json())["value"]), (200, &json!("required")));
+    let refused = call(&running, "v1/add_partner", json!({"partner": {"customer": "Alfa"}})).await.json();
+    assert_eq!(refused["opr_desc"], "Value is require for street");
+    assert_eq!(call(&running, "v1/get_partner/", json!({})).await.json()["partner_list_count"], "1");
+    assert_eq!(call(&running, "v1//get_partner", json!({})).await.status, 404);
+    for (posted, why) in [
+        (json!({"trailing-slash": "maybe"}), "takes not-found or accepted, not `maybe`"),
+        (json!({"slashes": "accepted"}), "there is no switch `slashes`"),
+        (json!([]), "names and texts"),
+    ] {
+        let answer = control(&running, "POST", "/switches", posted).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.json()["error"].as_str().unwrap().contains(why), "{}", answer.text());
+    }
+    assert_eq!(control(&running, "GET", "/switches", json!(null)).await.json(), set.json());
 }
 
 #[tokio::test]

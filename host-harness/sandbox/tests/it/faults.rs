@@ -1,10 +1,17 @@
-use crate::client::{Answer, Client, call, control, partners, rules};
+use crate::client::{Answer, Client, call, control, partners, rules, short_partners};
 use metakocka_sandbox::{Options, Running, start};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 async fn running() -> Running {
-    start(Options { partners: 0, secret_key: Some("k\"ey/1".into()), ..Options::default() }).await.unwrap()
+    start(Options {
+        partners: 0,
+        secret_key: Some("k\"ey/1".into()),
+        switches: short_partners(),
+        ..Options::default()
+    })
+    .await
+    .unwrap()
 }
 
 async fn add(running: &Running) -> Answer {
@@ -136,4 +143,58 @@ async fn one_request_after_another_never_counts_two() {
         client.call(&running, "v1/json/warehouse_list", json!({})).await;
     }
     assert_eq!(running.sandbox().in_flight_max(), 1);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_stands_before_every_kind_of_answer() {
+    let running = running().await;
+    let mark = b"\xef\xbb\xbf";
+    for other in [
+        json!([]),
+        json!([{"match": "*", "fault": "http-503"}]),
+        json!([{"match": "*", "fault": "truncated-json"}]),
+        json!([{"match": "*", "fault": "http-502-after-commit"}]),
+    ] {
+        let mut all = vec![json!({"match": "*", "fault": "byte-order-mark"})];
+        all.extend(other.as_array().unwrap().iter().cloned());
+        rules(&running, json!(all)).await;
+        let answer = add(&running).await;
+        assert!(answer.whole() && answer.body.starts_with(mark), "{other}: {answer:?}");
+    }
+    rules(&running, json!([])).await;
+    assert!(!add(&running).await.body.starts_with(mark));
+}
+
+#[tokio::test]
+async fn a_quota_is_used_up_and_comes_back() {
+    let running = running().await;
+    rules(&running, json!([{"match": "*", "fault": "quota-exceeded", "after": 5, "counts": "writes"}])).await;
+    for _ in 0..8 {
+        add(&running).await;
+        call(&running, "v1/json/warehouse_list", json!({})).await;
+    }
+    assert_eq!(partners(&running).await, 5);
+    let refused = add(&running).await.json();
+    assert_eq!((&refused["opr_code"], &refused["opr_desc"]), (&json!("5"), &json!("Quote exceeds")));
+    assert_eq!(call(&running, "v1/json/warehouse_list", json!({})).await.json()["opr_code"], "5");
+    rules(&running, json!([])).await;
+    add(&running).await;
+    assert_eq!(partners(&running).await, 6);
+}
+
+#[tokio::test]
+async fn options_of_another_fault_are_refused_with_its_own() {
+    let running = running().await;
+    for (rule, why) in [
+        (
+            json!({"match": "*", "fault": "hide", "mk_id": "1", "status": 500}),
+            "its own are mk_id, field, value, scope, count",
+        ),
+        (json!({"match": "*", "fault": "quota-exceeded", "retry_after": 3}), "no option `retry_after`"),
+        (json!({"match": "*", "fault": "commit-then-drop", "members": ["a"]}), "none of its own"),
+    ] {
+        let answer = control(&running, "POST", "/faults", json!([rule])).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.json()["error"].as_str().unwrap().contains(why), "{}", answer.text());
+    }
 }

@@ -1,4 +1,4 @@
-use crate::client::{Client, call};
+use crate::client::{Client, call, short_partners};
 use metakocka_sandbox::{Options, start};
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ async fn the_announcement_is_all_a_client_needs() {
 
 #[tokio::test]
 async fn a_partner_goes_in_and_comes_back_over_one_connection() {
-    let running = start(Options { partners: 0, ..Options::default() }).await.unwrap();
+    let running =
+        start(Options { partners: 0, switches: short_partners(), ..Options::default() }).await.unwrap();
     let mut client = Client::to(&running.base_url).await;
     let added = client
         .call(&running, "v1/add_partner", json!({"partner": {"customer": "Žito d.d.", "buyer": "true"}}))
@@ -62,7 +63,16 @@ async fn two_companies_in_one_process_are_strangers() {
     assert_eq!(call(&second, "v1/get_partner", json!({})).await.json()["partner_list_count"], "7");
     let body = json!({"company_id": first.company_id, "secret_key": first.secret_key}).to_string();
     let answer = Client::to(&second.base_url).await.send("POST", "/rest/eshop/v1/get_partner", &body).await;
-    assert_eq!(answer.json()["opr_code"], "1");
+    assert_eq!(answer.json()["opr_code"], "3");
+    assert_eq!(answer.json()["opr_desc"], "Invalid value for secret_key and company_id");
     first.stop().await;
     assert_eq!(call(&second, "v1/get_partner", json!({})).await.json()["partner_list_count"], "7");
+}
+
+#[test]
+fn the_keepers_of_keys_can_be_asked_from_outside() {
+    use metakocka_sandbox::keys::{email_keys, tax_key};
+    assert_eq!(tax_key("EL 123456789", "Grčija"), tax_key("123456789", "GR"));
+    assert_eq!(tax_key("ni podatka", ""), None);
+    assert_eq!(email_keys("Ana <ANA@x.example>; bojan@x.example"), ["ana@x.example", "bojan@x.example"]);
 }
