@@ -116,7 +116,7 @@ async fn story(seed: u64) -> Result<u32, String> {
 }
 
 /// What must be true once everybody has stopped.
-async fn agree(world: &World) -> Result<(), String> {
+pub(crate) async fn agree(world: &World) -> Result<(), String> {
     let ledger = world.ledger().await;
     if ledger.duplicates > 0 || ledger.outbox > 0 {
         return Err(format!("duplicates {}, outbox {}", ledger.duplicates, ledger.outbox));

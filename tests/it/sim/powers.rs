@@ -48,6 +48,8 @@ pub struct Fate {
     pub late: Option<u64>,
     /// Its place where two runs take turns.
     pub seat: Option<Seat>,
+    /// Virtual milliseconds a request takes.
+    pub latency_ms: u64,
 }
 
 impl Fate {
@@ -276,7 +278,9 @@ impl ports::Http for Http {
                     may_have_arrived: true,
                     retry_after_ms: None,
                 };
-                let writes = request.path.ends_with("add_partner") || request.path.ends_with("update_partner");
+                let writes =
+                    request.path.ends_with("add_partner") || request.path.ends_with("update_partner");
+                self.host.now.set(self.host.now.get() + self.host.fate.latency_ms);
                 self.host.counts.borrow_mut().requests += 1;
                 self.host.counts.borrow_mut().creates += u64::from(request.path.ends_with("add_partner"));
                 self.host.journal.borrow_mut().push(Request {

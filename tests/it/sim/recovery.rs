@@ -89,7 +89,9 @@ async fn recovering(scenario: &Scenario) -> Result<usize, String> {
     }
     let (mut covered, mut wrong) = (0, Vec::new());
     for point in &points {
-        let shown = || format!("{:?} {:?}, {:?}, {:?}", point.first.kill, point.first.late, point.between, point.second);
+        let shown = || {
+            format!("{:?} {:?}, {:?}, {:?}", point.first.kill, point.first.late, point.between, point.second)
+        };
         match told(scenario, point, &first).await {
             Ok(None) => {}
             Ok(Some(world)) => {
