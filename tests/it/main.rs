@@ -20,6 +20,8 @@ mod lost_answers;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod promise;
+#[cfg(test)]
 mod promises;
 #[cfg(test)]
 mod push;

@@ -8,7 +8,7 @@ use host_harness::store::Collection;
 use metakocka_sync::sync::request::Direction;
 use serde_json::{Value, json};
 
-use super::powers::Said;
+use super::powers::{Fate, Said};
 use super::{World, alone, company};
 
 /// The vendor's words (table of system errors).
@@ -45,7 +45,7 @@ fn creates_refused_at_the_door_are_sent_later() {
                 world.put_contact(&proof::records::contact(number)).await;
             }
             refuse_after(&world, "add_partner", 5, code, text);
-            let (report, _) = world.run(Direction::ToMetakocka, None).await;
+            let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
             let report = report.unwrap();
             let after_the_first = world.sent.borrow().len() - 50 - 5;
             println!(
@@ -85,7 +85,7 @@ fn updates_refused_at_the_door_are_sent_later() {
             }
             world.sent.borrow_mut().clear();
             refuse_after(&world, "update_partner", 5, code, text);
-            let (report, _) = world.run(Direction::ToMetakocka, None).await;
+            let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
             assert_eq!(report.unwrap().stopped.unwrap().code, word);
             assert!(world.sent("update_partner") <= 8, "{}", world.sent("update_partner"));
             assert!(world.entries(Collection::Quarantine).await.is_empty());
@@ -122,7 +122,7 @@ fn what_earlier_builds_gave_up_is_released() {
                 Said::ByErp
             }
         });
-        let _ = world.run(Direction::ToMetakocka, None).await;
+        let _ = world.run(Direction::ToMetakocka, Fate::default()).await;
         world.say_nothing();
         let rows = world.entries(Collection::Quarantine).await;
         assert_eq!(rows.len(), 5);
@@ -137,7 +137,7 @@ fn what_earlier_builds_gave_up_is_released() {
                 .write(Collection::Quarantine, &entry.id, host_harness::store::Change::Put(body.into()))
                 .await;
         }
-        let (report, _) = world.run(Direction::ToMetakocka, None).await;
+        let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
         let report = report.unwrap();
         assert_eq!((report.metakocka_created, report.metakocka_updated), (3, 1), "{report:?}");
         assert_eq!(world.entries(Collection::Quarantine).await.len(), 1, "what was refused stays");
@@ -161,7 +161,7 @@ fn an_internal_error_proves_nothing_about_an_update() {
                 Said::ByErp
             }
         });
-        let (report, _) = world.run(Direction::Bidirectional, None).await;
+        let (report, _) = world.run(Direction::Bidirectional, Fate::default()).await;
         assert_eq!(report.unwrap().failed, 0);
         world.to_rest(Direction::Bidirectional).await.unwrap();
         assert!(world.entries(Collection::Quarantine).await.is_empty());
@@ -185,7 +185,7 @@ fn internal_errors_of_reads_are_tried_again() {
             }
             Said::ByErp
         });
-        let (report, _) = world.run(Direction::ToMetakocka, None).await;
+        let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
         let report = report.unwrap();
         assert!(report.success() && report.metakocka_created == 1, "{report:?}");
     });
@@ -214,7 +214,7 @@ fn an_answer_that_says_nothing_is_not_absence() {
                 }
             });
             for direction in [Direction::FromMetakocka, Direction::ToMetakocka] {
-                let (report, _) = world.run(direction, None).await;
+                let (report, _) = world.run(direction, Fate::default()).await;
                 let report = report.unwrap();
                 let stopped = report.stopped.clone().unwrap();
                 assert_eq!(stopped.code, "unreadable-answer", "{answer} {report:?}");
@@ -246,7 +246,7 @@ fn what_is_absence() {
                     Said::ByErp
                 }
             });
-            let (report, _) = world.run(Direction::ToMetakocka, None).await;
+            let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
             assert_eq!(report.unwrap().metakocka_created, 1, "{answer}");
         });
     }
@@ -264,7 +264,7 @@ fn an_impossible_id_leaves_a_create_in_doubt() {
                     if path.ends_with("add_partner") { Said::After(answer.clone()) } else { Said::ByErp }
                 },
             );
-            let (report, _) = world.run(Direction::ToMetakocka, None).await;
+            let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
             let report = report.unwrap();
             assert!(report.success() && report.metakocka_created == 1, "{id} {report:?}");
             let links = world.links().await;
@@ -294,7 +294,7 @@ fn a_byte_order_mark_is_read_everywhere() {
                 Said::ByErp
             }
         });
-        let (report, _) = world.run(Direction::ToMetakocka, None).await;
+        let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
         let report = report.unwrap();
         assert_eq!(report.errors[0].code, "refused", "{report:?}");
         assert!(report.errors[0].error.contains("opr_code 6") && report.errors[0].error.contains("77"));
@@ -316,7 +316,7 @@ fn an_open_breaker_is_not_asked_again() {
             Said::HeldBack(600_000)
         });
         let began = world.clock.get();
-        let (report, _) = world.run(Direction::Bidirectional, None).await;
+        let (report, _) = world.run(Direction::Bidirectional, Fate::default()).await;
         let report = report.unwrap();
         assert_eq!(report.calls_made, 0);
         assert_eq!(world.clock.get(), began, "nothing was waited for");
@@ -340,7 +340,7 @@ fn a_wish_is_followed_as_far_as_a_run_waits() {
                 }
             });
             let began = world.clock.get();
-            let (report, _) = world.run(Direction::ToMetakocka, None).await;
+            let (report, _) = world.run(Direction::ToMetakocka, Fate::default()).await;
             let report = report.unwrap();
             assert_eq!(report.metakocka_created, made, "{report:?}");
             assert_eq!(world.clock.get() - began, waited);

@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use super::powers::{Kill, Moment};
+use super::powers::{Fate, Kill, Moment};
 use super::{World, alone, company};
 
 const SEEDS: u64 = 40;
@@ -106,7 +106,7 @@ async fn story(seed: u64) -> Result<u32, String> {
             call: story.dice.random_range(1..120),
             moment: *[Moment::Before, Moment::Unanswered, Moment::After].choose(&mut story.dice).unwrap(),
         });
-        let _ = world.run(Direction::Bidirectional, kill).await;
+        let _ = world.run(Direction::Bidirectional, Fate { kill, ..Fate::default() }).await;
         world.clock.set(world.clock.get() + story.dice.random_range(0..200_000));
     }
     world.sandbox().faults(&json!([])).unwrap();
@@ -116,7 +116,7 @@ async fn story(seed: u64) -> Result<u32, String> {
 }
 
 /// What must be true once everybody has stopped.
-async fn agree(world: &World) -> Result<(), String> {
+pub(crate) async fn agree(world: &World) -> Result<(), String> {
     let ledger = world.ledger().await;
     if ledger.duplicates > 0 || ledger.outbox > 0 {
         return Err(format!("duplicates {}, outbox {}", ledger.duplicates, ledger.outbox));
@@ -191,7 +191,7 @@ fn a_seed_replays() {
             for _ in 0..EDITS {
                 story.edit(&world).await;
             }
-            let (_, counts) = world.run(Direction::Bidirectional, None).await;
+            let (_, counts) = world.run(Direction::Bidirectional, Fate::default()).await;
             (counts, world.ledger().await)
         })
     };

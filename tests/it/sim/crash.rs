@@ -5,18 +5,18 @@ use metakocka_sync::sync::request::Direction;
 use proof::records::contact;
 use serde_json::{Value, json};
 
-use super::powers::{Kill, Moment};
+use super::powers::{Fate, Moment};
 use super::{World, alone, company};
 
-const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Unanswered, Moment::After];
+pub(super) const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Unanswered, Moment::After];
 
 /// A story up to the run that is killed.
-struct Scenario {
-    name: &'static str,
-    direction: Direction,
-    prepare: for<'w> fn(&'w World) -> futures_util::future::LocalBoxFuture<'w, ()>,
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) direction: Direction,
+    pub(super) prepare: for<'w> fn(&'w World) -> futures_util::future::LocalBoxFuture<'w, ()>,
     /// Fault rules of the run that is killed and of those after it.
-    faults: fn() -> Value,
+    pub(super) faults: fn() -> Value,
 }
 
 macro_rules! prepare {
@@ -46,7 +46,7 @@ const FIRST: &str = "company-00002";
 const SECOND: &str = "company-00004";
 const PERSON: &str = "person-00001";
 
-const SCENARIOS: [Scenario; 12] = [
+pub(super) const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "first import",
         direction: Direction::FromMetakocka,
@@ -259,7 +259,7 @@ async fn every_call(scenario: &Scenario) -> Result<Covered, String> {
     let first = World::new().await;
     (scenario.prepare)(&first).await;
     first.sandbox().faults(&(scenario.faults)()).unwrap();
-    let (report, counts) = first.run(scenario.direction, None).await;
+    let (report, counts) = first.run(scenario.direction, Fate::default()).await;
     let report = report.unwrap();
     if let Some(until) = report.waiting_until {
         first.clock.set(until.0);
@@ -278,7 +278,7 @@ async fn every_call(scenario: &Scenario) -> Result<Covered, String> {
             let world = first.fresh();
             (scenario.prepare)(&world).await;
             world.sandbox().faults(&(scenario.faults)()).unwrap();
-            let (report, _) = world.run(scenario.direction, Some(Kill { call, moment })).await;
+            let (report, _) = world.run(scenario.direction, Fate::killed(call, moment)).await;
             // After its last call a run has nothing left to be kept from.
             if report.is_some() && !(moment == Moment::After && call == counts.calls) {
                 wrong.push(format!("call {call}, {moment:?}: nobody was killed"));
@@ -353,13 +353,13 @@ fn killed_at_any_host_call_a_create_without_a_key_is_sent_at_most_once() {
     alone(async {
         let first = World::new().await;
         first.put_contact(&keyless).await;
-        let (_, counts) = first.run(Direction::ToMetakocka, None).await;
+        let (_, counts) = first.run(Direction::ToMetakocka, Fate::default()).await;
         let (mut linked, mut given_up) = (0, 0);
         for call in 1..=counts.calls {
             for moment in MOMENTS {
                 let world = first.fresh();
                 world.put_contact(&keyless).await;
-                let _ = world.run(Direction::ToMetakocka, Some(Kill { call, moment })).await;
+                let _ = world.run(Direction::ToMetakocka, Fate::killed(call, moment)).await;
                 world.to_rest(Direction::ToMetakocka).await.unwrap();
                 let sends = world
                     .sandbox()

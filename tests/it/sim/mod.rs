@@ -4,9 +4,12 @@
 //! keeps the promises of the real one. So what is left out is the component's edge, which the other modules go through.
 
 mod connection;
-mod convergence;
+pub(crate) mod convergence;
 mod crash;
-mod powers;
+mod interleaved;
+pub(crate) mod powers;
+mod recovery;
+pub(crate) mod turns;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,27 +22,43 @@ use metakocka_sandbox::{Options, Running, Sandbox};
 use metakocka_sync::sync::report::Report;
 use metakocka_sync::sync::request::{Direction, Mode, RunRequest, Selection};
 use metakocka_sync::sync::run::run;
-use powers::{Kill, Powers, Said, Script, Wire};
+use powers::{Fate, Powers, Said, Script, Wire};
 use proof::reading::columns_of;
 use serde_json::{Map, Value, json};
 
 /// What one run did to the world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
+pub(crate) struct Counts {
     /// Host calls.
-    calls: u64,
+    pub(crate) calls: u64,
+    /// Requests to the ERP.
+    pub(crate) requests: u64,
     /// Requests that change the ERP.
-    erp_writes: u64,
+    pub(crate) erp_writes: u64,
+    /// Requests that create a partner.
+    pub(crate) creates: u64,
     /// Commits with something in them.
-    commits: u64,
+    pub(crate) commits: u64,
 }
 
+/// A request that left, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Virtual time, milliseconds.
+    pub(crate) at: u64,
+    pub(crate) path: &'static str,
+    pub(crate) body: Value,
+}
+
+/// What left for the ERP, in order.
+type Journal = Rc<RefCell<Vec<Request>>>;
+
 /// An ERP, a store, a clock.
-struct World {
+pub(crate) struct World {
     erp: Rc<Running>,
-    wire: Arc<Wire>,
+    pub(crate) wire: Arc<Wire>,
     room: Arc<dyn Storage>,
-    clock: Rc<Cell<u64>>,
+    pub(crate) clock: Rc<Cell<u64>>,
     seeds: Rc<Cell<u64>>,
     /// What is said instead of, or after, what the ERP says.
     script: Script,
@@ -49,6 +68,8 @@ struct World {
     pauses: Rc<RefCell<Vec<u64>>>,
     /// Log lines: message and fields.
     lines: Rc<RefCell<Vec<(String, BTreeMap<String, String>)>>>,
+    pub(crate) journal: Journal,
+    pub(crate) log: Rc<RefCell<Vec<String>>>,
 }
 
 /// Keys no page of the vendor's names. Which records have them depends on their numbers, so on the order of the creates.
@@ -59,14 +80,20 @@ const STRANGE: [&str; 5] =
 const MOST_RUNS: u32 = 8;
 
 impl World {
-    async fn new() -> Self {
-        let erp = metakocka_sandbox::start(Options { partners: 0, ..Options::default() }).await.unwrap();
+    pub(crate) async fn new() -> Self {
+        Self::of(0).await
+    }
+
+    /// A company of so many partners.
+    pub(crate) async fn of(partners: usize) -> Self {
+        let erp = metakocka_sandbox::start(Options { partners, ..Options::default() }).await.unwrap();
         let wire = Arc::new(Wire::to(&erp));
         Self::around(Rc::new(erp), wire)
     }
 
     fn around(erp: Rc<Running>, wire: Arc<Wire>) -> Self {
         erp.sandbox().reset();
+        wire.forget();
         Self {
             erp,
             wire,
@@ -77,6 +104,8 @@ impl World {
             sent: Rc::default(),
             pauses: Rc::default(),
             lines: Rc::default(),
+            journal: Rc::default(),
+            log: Rc::default(),
         }
     }
 
@@ -95,64 +124,64 @@ impl World {
     }
 
     /// A new world with the same sockets: the company is back at its seed, the store is empty.
-    fn fresh(&self) -> Self {
+    pub(crate) fn fresh(&self) -> Self {
         Self::around(Rc::clone(&self.erp), Arc::clone(&self.wire))
     }
 
-    fn sandbox(&self) -> &Sandbox {
+    pub(crate) fn sandbox(&self) -> &Sandbox {
         self.erp.sandbox()
     }
 
-    fn partners(&self) -> Vec<Value> {
+    pub(crate) fn partners(&self) -> Vec<Value> {
         self.sandbox().state()["partners"].as_array().unwrap().clone()
     }
 
     /// A person makes a partner.
-    fn make_partner(&self, fields: Value) -> String {
+    pub(crate) fn make_partner(&self, fields: Value) -> String {
         let made =
             self.sandbox().edit(&json!({ "op": "create", "kind": "partner", "fields": fields })).unwrap();
         made["mk_id"].as_str().unwrap().to_owned()
     }
 
     /// A person edits a partner.
-    fn edit_partner(&self, mk_id: &str, fields: Value) {
+    pub(crate) fn edit_partner(&self, mk_id: &str, fields: Value) {
         self.sandbox()
             .edit(&json!({ "op": "update", "kind": "partner", "mk_id": mk_id, "fields": fields }))
             .unwrap();
     }
 
     /// A person edits members of the first row of a list.
-    fn edit_row(&self, mk_id: &str, list: &str, members: Value) {
+    pub(crate) fn edit_row(&self, mk_id: &str, list: &str, members: Value) {
         let partner = self.partners().into_iter().find(|partner| partner["mk_id"] == mk_id).unwrap();
         let mut rows = partner[list].as_array().unwrap().clone();
         rows[0].as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
         self.edit_partner(mk_id, json!({ list: rows }));
     }
 
-    async fn write(&self, collection: Collection, id: &str, change: Change) {
+    pub(crate) async fn write(&self, collection: Collection, id: &str, change: Change) {
         let write = Write { collection, id: id.to_owned(), expect: Expectation::Any, change };
         let outcome = self.room.commit(vec![write]).await.unwrap();
         assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
     }
 
     /// The CRM makes or replaces a contact.
-    async fn put_contact(&self, contact: &Value) {
+    pub(crate) async fn put_contact(&self, contact: &Value) {
         let mut body = contact.clone();
         let id = body.as_object_mut().unwrap().remove("id").unwrap();
         self.write(Collection::Contacts, id.as_str().unwrap(), Change::Put(body.to_string().into())).await;
     }
 
     /// The CRM edits members of a contact.
-    async fn edit_contact(&self, id: &str, members: Value) {
+    pub(crate) async fn edit_contact(&self, id: &str, members: Value) {
         self.write(Collection::Contacts, id, Change::Merge(members.to_string().into())).await;
     }
 
-    async fn set(&self, key: &str, value: Value) {
+    pub(crate) async fn set(&self, key: &str, value: Value) {
         let body = json!({ "value": value }).to_string();
         self.write(Collection::Settings, key, Change::Put(body.into())).await;
     }
 
-    async fn entries(&self, collection: Collection) -> Vec<(Entry, Map<String, Value>)> {
+    pub(crate) async fn entries(&self, collection: Collection) -> Vec<(Entry, Map<String, Value>)> {
         let entries = self.room.scan(collection, None, &[], 10_000).await.unwrap();
         entries
             .into_iter()
@@ -164,7 +193,7 @@ impl World {
     }
 
     /// Contact id to partner id and state.
-    async fn links(&self) -> BTreeMap<String, (String, String)> {
+    pub(crate) async fn links(&self) -> BTreeMap<String, (String, String)> {
         let text = |body: &Map<String, Value>, member: &str, default: &str| {
             body.get(member).and_then(Value::as_str).unwrap_or(default).to_owned()
         };
@@ -176,18 +205,21 @@ impl World {
     }
 
     /// One run. `None` when it was killed.
-    async fn run(&self, direction: Direction, kill: Option<Kill>) -> (Option<Report>, Counts) {
-        let powers = Powers::new(self, kill);
-        let request = RunRequest {
-            run_id: "run".to_owned(),
-            direction,
-            selection: Selection::Everything,
-            mode: Mode::Apply,
-            allow_mass_deactivation: false,
-        };
+    pub(crate) async fn run(&self, direction: Direction, fate: Fate) -> (Option<Report>, Counts) {
+        self.run_as(&request(direction), fate).await
+    }
+
+    /// A run nothing happens to.
+    pub(crate) async fn sync(&self, direction: Direction) -> Report {
+        self.run(direction, Fate::default()).await.0.unwrap()
+    }
+
+    /// One run, as asked for. `None` when it was killed.
+    pub(crate) async fn run_as(&self, request: &RunRequest, fate: Fate) -> (Option<Report>, Counts) {
+        let powers = Powers::new(self, fate);
         let report = tokio::select! {
             biased;
-            report = run(powers.lend(), &request) => Some(report.unwrap()),
+            report = run(powers.lend(), request) => Some(report.unwrap()),
             () = powers.killed() => None,
         };
         let counts = powers.counts();
@@ -198,24 +230,33 @@ impl World {
     }
 
     /// Runs until a run has nothing to do: the runs it took, that one included.
-    async fn to_rest(&self, direction: Direction) -> Result<u32, String> {
+    pub(crate) async fn to_rest(&self, direction: Direction) -> Result<u32, String> {
+        self.rest(direction).await.map(|reports| u32::try_from(reports.len()).unwrap())
+    }
+
+    /// The same; what the runs reported.
+    pub(crate) async fn rest(&self, direction: Direction) -> Result<Vec<Report>, String> {
         let mut last = String::new();
-        for number in 1..=MOST_RUNS {
-            let (report, counts) = self.run(direction, None).await;
+        let mut reports = Vec::new();
+        for _ in 1..=MOST_RUNS {
+            let (report, counts) = self.run(direction, Fate::default()).await;
             let report = report.unwrap();
-            let busy = counts.erp_writes + counts.commits;
-            if let Some(until) = report.waiting_until {
-                self.clock.set(self.clock.get().max(until.0));
-            } else if busy == 0 && report.stopped.is_none() {
-                return Ok(number);
-            }
+            let (until, stopped) = (report.waiting_until, report.stopped.is_some());
             last = format!("{counts:?} {report:?}");
+            reports.push(report);
+            if let Some(until) = until {
+                // No request is on its way for longer than writes take to settle.
+                self.wire.deliver().await;
+                self.clock.set(self.clock.get().max(until.0));
+            } else if counts.erp_writes + counts.commits == 0 && !stopped {
+                return Ok(reports);
+            }
         }
         Err(format!("no rest after {MOST_RUNS} runs: {last}"))
     }
 
     /// Everything both sides hold, without what is different in every run: ids made on the way, and times.
-    async fn ledger(&self) -> Ledger {
+    pub(crate) async fn ledger(&self) -> Ledger {
         let partners: BTreeMap<String, Value> = self
             .partners()
             .into_iter()
@@ -282,21 +323,21 @@ impl World {
 
 /// The end of a story.
 #[derive(Debug, PartialEq, Eq)]
-struct Ledger {
-    lines: Vec<String>,
+pub(crate) struct Ledger {
+    pub(crate) lines: Vec<String>,
     history: Vec<String>,
-    duplicates: u64,
-    outbox: usize,
+    pub(crate) duplicates: u64,
+    pub(crate) outbox: usize,
 }
 
 impl Ledger {
     /// Whether both sides ended alike, whatever history says.
-    fn same_records(&self, other: &Self) -> bool {
+    pub(crate) fn same_records(&self, other: &Self) -> bool {
         (&self.lines, self.duplicates, self.outbox) == (&other.lines, other.duplicates, other.outbox)
     }
 
     /// What is there and should not be, and what is missing.
-    fn difference(&self, wanted: &Self) -> String {
+    pub(crate) fn difference(&self, wanted: &Self) -> String {
         let all = |ledger: &Self| [&ledger.lines[..], &ledger.history].concat();
         let (mut more, mut less) = (all(self), Vec::new());
         for line in all(wanted) {
@@ -333,7 +374,7 @@ fn without_ids(mut partner: Value) -> Value {
 }
 
 /// A complete company, as a person enters it in Metakocka.
-fn company(number: usize) -> Value {
+pub(crate) fn company(number: usize) -> Value {
     json!({
         "customer": format!("Podjetje {number} d.o.o."), "business_entity": "true", "buyer": "true",
         "tax_id_number": format!("SI{}", 50_000_000 + number),
@@ -345,8 +386,19 @@ fn company(number: usize) -> Value {
 }
 
 /// Runs a test on a thread that does one thing at a time.
-fn alone<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn alone<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+/// A normal run over everything.
+pub(crate) fn request(direction: Direction) -> RunRequest {
+    RunRequest {
+        run_id: "run".to_owned(),
+        direction,
+        selection: Selection::Everything,
+        mode: Mode::Apply,
+        allow_mass_deactivation: false,
+    }
 }
 
 /// Shared counters of one run.

@@ -1,4 +1,4 @@
-//! The four powers, over the world of a simulation.
+//! The four capabilities, over the world of a simulation.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,7 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::{Counts, Shared, World};
+use super::turns::Seat;
+use super::{Counts, Journal, Request, Shared, World};
 
 /// When in a host call the brain is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +36,42 @@ pub struct Kill {
     pub moment: Moment,
 }
 
-/// What every power of one run shares.
+/// What happens to one run. Nothing, by default.
+#[derive(Default, Clone)]
+pub struct Fate {
+    /// Its last call.
+    pub kill: Option<Kill>,
+    /// Somebody else writes to storage right before one of its commits.
+    pub race: Option<Race>,
+    /// The request (counted from 1 among those that change the ERP) whose line breaks at once and that arrives later: when
+    /// [`Wire::deliver`] is called.
+    pub late: Option<u64>,
+    /// Its place where two runs take turns.
+    pub seat: Option<Seat>,
+    /// Virtual milliseconds a request takes.
+    pub latency_ms: u64,
+}
+
+impl Fate {
+    pub fn killed(call: u64, moment: Moment) -> Self {
+        Self { kill: Some(Kill { call, moment }), ..Self::default() }
+    }
+}
+
+/// A foreign write, right before a commit (counted from 1 among those with something in them).
+#[derive(Debug, Clone)]
+pub struct Race {
+    pub commit: u64,
+    pub writes: Vec<store::Write>,
+}
+
+/// What every capability of one run shares.
 #[derive(Clone)]
 struct Host {
     counts: Shared,
-    kill: Option<Kill>,
+    fate: Fate,
+    journal: Journal,
+    now: Rc<Cell<u64>>,
     dead: Rc<Cell<bool>>,
     killed: Rc<Notify>,
 }
@@ -50,9 +82,12 @@ impl Host {
         if self.dead.get() {
             return pending().await;
         }
+        if let Some(seat) = &self.fate.seat {
+            seat.turn().await;
+        }
         self.counts.borrow_mut().calls += 1;
         let number = self.counts.borrow().calls;
-        let moment = self.kill.filter(|kill| kill.call == number).map(|kill| kill.moment);
+        let moment = self.fate.kill.filter(|kill| kill.call == number).map(|kill| kill.moment);
         if moment == Some(Moment::Before) {
             self.die();
             return pending().await;
@@ -93,13 +128,20 @@ pub struct Powers {
     host: Host,
     http: Http,
     storage: Storage,
-    log: Recorder,
+    log: Log,
     clock: Clock,
 }
 
 impl Powers {
-    pub fn new(world: &World, kill: Option<Kill>) -> Self {
-        let host = Host { counts: Rc::default(), kill, dead: Rc::default(), killed: Rc::new(Notify::new()) };
+    pub fn new(world: &World, fate: Fate) -> Self {
+        let host = Host {
+            counts: Rc::default(),
+            fate,
+            journal: Rc::clone(&world.journal),
+            now: Rc::clone(&world.clock),
+            dead: Rc::default(),
+            killed: Rc::new(Notify::new()),
+        };
         Self {
             http: Http {
                 host: host.clone(),
@@ -108,8 +150,8 @@ impl Powers {
                 sent: Rc::clone(&world.sent),
                 pauses: Rc::clone(&world.pauses),
             },
-            log: Recorder(Rc::clone(&world.lines)),
             storage: Storage { host: host.clone(), room: Arc::clone(&world.room) },
+            log: Log { lines: Rc::clone(&world.log), parts: Rc::clone(&world.lines) },
             clock: Clock { host: host.clone(), now: Rc::clone(&world.clock), seeds: Rc::clone(&world.seeds) },
             host,
         }
@@ -136,6 +178,15 @@ pub struct Wire {
     secret_key: String,
     idle: Mutex<Vec<TcpStream>>,
     under_way: AtomicU64,
+    /// Requests that have left and not yet arrived.
+    late: Mutex<Vec<(&'static str, Vec<u8>)>>,
+}
+
+/// An answer as it came.
+struct Heard {
+    status: u16,
+    retry_after_ms: Option<u64>,
+    body: Vec<u8>,
 }
 
 impl Wire {
@@ -148,7 +199,21 @@ impl Wire {
             secret_key: erp.secret_key.clone(),
             idle: Mutex::default(),
             under_way: AtomicU64::new(0),
+            late: Mutex::default(),
         }
+    }
+
+    /// What was late arrives now; nobody hears the answers.
+    pub async fn deliver(self: &Arc<Self>) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        for (path, body) in late {
+            let _ = Arc::clone(self).send(path, &body).await;
+        }
+    }
+
+    /// What was late is forgotten, for a new world.
+    pub fn forget(&self) {
+        self.late.lock().unwrap().clear();
     }
 
     pub async fn all_arrived(&self) {
@@ -157,8 +222,8 @@ impl Wire {
         }
     }
 
-    /// Status and body; nothing when the line breaks.
-    async fn send(self: Arc<Self>, path: &'static str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    /// The answer; nothing when the line breaks.
+    async fn send(self: Arc<Self>, path: &'static str, body: &[u8]) -> Option<Heard> {
         let mut request: Value = serde_json::from_slice(body).unwrap();
         request["company_id"] = json!(self.company_id);
         request["secret_key"] = json!(self.secret_key);
@@ -179,7 +244,7 @@ impl Wire {
         answer.await.unwrap()
     }
 
-    async fn exchange(&self, request: &[u8]) -> Option<(u16, Vec<u8>)> {
+    async fn exchange(&self, request: &[u8]) -> Option<Heard> {
         let kept = self.idle.lock().unwrap().pop();
         let mut stream = match kept {
             Some(stream) => stream,
@@ -204,13 +269,18 @@ impl Wire {
         let status = head.split(' ').nth(1)?.parse().ok()?;
         let length: usize =
             head.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
+        let retry_after_ms = head
+            .lines()
+            .find_map(|line| line.strip_prefix("retry-after: "))
+            .and_then(|seconds| seconds.trim().parse::<u64>().ok())
+            .map(|seconds| seconds * 1_000);
         while body.len() < length {
             if stream.read_buf(&mut body).await.unwrap_or(0) == 0 {
                 return None;
             }
         }
         self.idle.lock().unwrap().push(stream);
-        Some((status, body))
+        Some(Heard { status, retry_after_ms, body })
     }
 }
 
@@ -226,34 +296,52 @@ impl ports::Http for Http {
     fn send(&self, request: ports::Request) -> LocalBoxFuture<'_, Result<ports::Response, HttpError>> {
         self.host
             .call(async move {
-                if request.path.ends_with("add_partner") || request.path.ends_with("update_partner") {
-                    self.host.counts.borrow_mut().erp_writes += 1;
-                }
-                let said = self.script.borrow_mut().as_mut().map_or(Said::ByErp, |script| {
-                    script(request.path, &serde_json::from_slice(&request.body).unwrap())
-                });
+                let broken = || HttpError {
+                    kind: HttpErrorKind::Unavailable,
+                    message: "the connection broke".to_owned(),
+                    may_have_arrived: true,
+                    retry_after_ms: None,
+                };
+                let document: Value = serde_json::from_slice(&request.body).unwrap();
+                let said = self
+                    .script
+                    .borrow_mut()
+                    .as_mut()
+                    .map_or(Said::ByErp, |script| script(request.path, &document));
                 if let Said::HeldBack(wait) = said {
                     return Err(HttpError {
-                        kind: HttpErrorKind::Unavailable,
                         message: "the circuit breaker is open".to_owned(),
                         may_have_arrived: false,
                         retry_after_ms: Some(wait),
+                        ..broken()
                     });
                 }
                 self.sent.borrow_mut().push(request.path);
+                let writes =
+                    request.path.ends_with("add_partner") || request.path.ends_with("update_partner");
+                self.host.now.set(self.host.now.get() + self.host.fate.latency_ms);
+                self.host.counts.borrow_mut().requests += 1;
+                self.host.counts.borrow_mut().creates += u64::from(request.path.ends_with("add_partner"));
+                self.host.journal.borrow_mut().push(Request {
+                    at: self.host.now.get(),
+                    path: request.path,
+                    body: document,
+                });
+                if writes {
+                    self.host.counts.borrow_mut().erp_writes += 1;
+                    if self.host.fate.late == Some(self.host.counts.borrow().erp_writes) {
+                        self.wire.late.lock().unwrap().push((request.path, request.body));
+                        return Err(broken());
+                    }
+                }
                 let (status, retry_after_ms, bytes) = match said {
                     Said::Instead(status, wait, text) => (status, wait, text.into_bytes()),
                     said => {
                         let answer = Arc::clone(&self.wire).send(request.path, &request.body).await;
-                        let (status, bytes) = answer.ok_or_else(|| HttpError {
-                            kind: HttpErrorKind::Unavailable,
-                            message: "the connection broke".to_owned(),
-                            may_have_arrived: true,
-                            retry_after_ms: None,
-                        })?;
+                        let heard = answer.ok_or_else(broken)?;
                         match said {
-                            Said::After(text) => (status, None, text.into_bytes()),
-                            _ => (status, None, bytes),
+                            Said::After(text) => (heard.status, heard.retry_after_ms, text.into_bytes()),
+                            _ => (heard.status, heard.retry_after_ms, heard.body),
                         }
                     }
                 };
@@ -389,6 +477,11 @@ impl ports::Storage for Storage {
         self.host
             .call(async move {
                 self.host.counts.borrow_mut().commits += u64::from(!writes.is_empty());
+                let number = self.host.counts.borrow().commits;
+                if let Some(race) = self.host.fate.race.as_ref().filter(|race| race.commit == number) {
+                    let outcome = self.room.commit(race.writes.clone()).await.map_err(trouble)?;
+                    assert!(matches!(outcome, store::CommitOutcome::Committed { .. }), "{outcome:?}");
+                }
                 let writes = writes
                     .into_iter()
                     .map(|write| store::Write {
@@ -418,13 +511,18 @@ impl ports::Storage for Storage {
     }
 }
 
-/// Keeps what is logged.
-struct Recorder(Rc<std::cell::RefCell<Vec<(String, std::collections::BTreeMap<String, String>)>>>);
+/// Keeps every line, for whoever wants to see what was said.
+struct Log {
+    lines: Rc<std::cell::RefCell<Vec<String>>>,
+    /// The same in parts: message and fields.
+    parts: Rc<std::cell::RefCell<Vec<(String, std::collections::BTreeMap<String, String>)>>>,
+}
 
-impl ports::Log for Recorder {
-    fn log(&self, _: ports::Level, _: ports::Category, message: &str, fields: &[(&str, &str)]) {
+impl ports::Log for Log {
+    fn log(&self, level: ports::Level, _: ports::Category, message: &str, fields: &[(&str, &str)]) {
+        self.lines.borrow_mut().push(format!("{level:?} {message} {fields:?}"));
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        self.0.borrow_mut().push((message.to_owned(), fields));
+        self.parts.borrow_mut().push((message.to_owned(), fields));
     }
 
     fn progress(&self, _: &str, _: u64, _: Option<u64>) {}

@@ -1,0 +1,88 @@
+//! Somebody else writes right before a commit of a run, whichever commit it is: no edit is lost, and both sides agree.
+
+use host_harness::store::{Change, Collection, Expectation, Write};
+use metakocka_sync::sync::request::Direction;
+use proof::records::contact;
+use serde_json::{Value, json};
+
+use super::{FIRST, SECOND, in_step, partner_of, stored};
+use crate::sim::convergence::agree;
+use crate::sim::powers::{Fate, Race};
+use crate::sim::{World, alone, company};
+
+const BOTH: Direction = Direction::Bidirectional;
+
+/// Work in both directions: an edit to carry here and one there, a create here and one there.
+async fn busy(world: &World) {
+    in_step(world, [1, 2, 4]).await;
+    world.edit_contact(FIRST, json!({ "phone": "01 777 77 77" })).await;
+    let second = partner_of(world, SECOND).await;
+    world.edit_row(&second, "partner_delivery_address_list", json!({ "street": "Nova 1" }));
+    world.put_contact(&contact(6)).await;
+    let _ = world.make_partner(company(8));
+}
+
+fn edit(id: &str, members: &Value) -> Vec<Write> {
+    vec![Write {
+        collection: Collection::Contacts,
+        id: id.to_owned(),
+        expect: Expectation::Any,
+        change: Change::Merge(members.to_string().into()),
+    }]
+}
+
+#[test]
+fn a_foreign_edit_right_before_any_commit_is_kept_and_reaches_the_other_side() {
+    alone(async {
+        let first = World::new().await;
+        busy(&first).await;
+        let (_, counts) = first.run(BOTH, Fate::default()).await;
+        let mut wrong = Vec::new();
+        for commit in 1..=counts.commits {
+            for id in [FIRST, SECOND, "company-00006"] {
+                let world = first.fresh();
+                busy(&world).await;
+                let race = Race { commit, writes: edit(id, &json!({ "city": "Tujkovo" })) };
+                let (report, _) = world.run(BOTH, Fate { race: Some(race), ..Fate::default() }).await;
+                assert!(report.unwrap().stopped.is_none());
+                let mut why = world.to_rest(BOTH).await.err();
+                let city = stored(&world, id).await["city"].clone();
+                if city != "Tujkovo" {
+                    why = Some(format!("the edit was overwritten: {city}"));
+                }
+                if let Some(why) = why.or(agree(&world).await.err()) {
+                    wrong.push(format!("commit {commit} of {}, {id}: {why}", counts.commits));
+                }
+            }
+        }
+        println!("{} commits, three contacts each", counts.commits);
+        assert!(counts.commits > 3);
+        assert!(wrong.is_empty(), "{} went wrong\n{}", wrong.len(), wrong.join("\n"));
+    });
+}
+
+/// The CRM was empty when the run began. A contact that somebody makes meanwhile is linked, not made again.
+#[test]
+fn a_contact_made_during_a_first_import_is_found() {
+    const PARTNERS: usize = 1_100;
+    alone(async {
+        let world = World::of(PARTNERS).await;
+        // In the second page of a thousand: the first one is decided before anybody could know.
+        let partners = world.partners();
+        let late = partners[1_050..].iter().find(|partner| partner["tax_id_number"].is_string()).unwrap();
+        let body =
+            json!({ "company": late["customer"], "tax_number": late["tax_id_number"], "notes": "tuj" });
+        let made = Write {
+            collection: Collection::Contacts,
+            id: "foreign".to_owned(),
+            expect: Expectation::Absent,
+            change: Change::Put(body.to_string().into()),
+        };
+        let race = Race { commit: 1, writes: vec![made] };
+        let from = Direction::FromMetakocka;
+        let (report, _) = world.run(from, Fate { race: Some(race), ..Fate::default() }).await;
+        let report = report.unwrap();
+        assert_eq!((report.crm_created, report.linked), (PARTNERS as u64 - 1, 1), "{report:?}");
+        assert_eq!(partner_of(&world, "foreign").await, late["mk_id"].as_str().unwrap());
+    });
+}
