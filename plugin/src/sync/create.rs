@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, Run, Stop, TROUBLE, WINDOW};
 use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_key, only_one_claims};
-use super::merge::{Rules, Side, Versions, merge};
+use super::merge::{Replacement, Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
 use super::reconcile::reconcile;
@@ -190,7 +190,7 @@ pub(super) fn adopt(run: &Run<'_>, contact: &Contact, intent: &Intent, read: &Re
             base: &base,
             crm: &crm,
             metakocka: &read.partner.fields,
-            crm_modified: contact.modified,
+            crm_modified: run.modified(contact),
             metakocka_seen: run.now(),
         },
         Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },
@@ -272,7 +272,7 @@ async fn send(run: &Run<'_>, mut window: Vec<Candidate>) -> Result<(), Stop> {
             if broken.get() {
                 return Sent::Kept;
             }
-            match run.client.add_partner(&add_body(&candidate.fields)).await {
+            match run.client.add_partner(&add_body(&candidate.fields, run.settings.home())).await {
                 Ok(id) => Sent::Created(id),
                 Err(WriteOutcome::Refused(refusal)) => Sent::Refused(refusal.to_string()),
                 Err(WriteOutcome::NotSent(error)) => {
@@ -422,20 +422,31 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         raw_hash: read.map(|read| read.partner.raw_hash),
         first_seen: Some(run.now()),
     };
+    let mut to_crm = Vec::new();
     for field in Field::ALL {
         let crm = candidate.fields.get(field);
-        link.base.agree(field, crm, read.map_or(crm, |read| read.partner.fields.get(field)));
+        let stored = read.map_or(crm, |read| read.partner.fields.get(field));
+        if crm.is_none() && stored.is_some() && run.request.direction.writes_crm() {
+            // What Metakocka has and the contact has not, its country above all, is Metakocka's news, as it would be to
+            // a contact that is linked with a partner it found.
+            link.base.agree(field, stored, stored);
+            let new = stored.map(str::to_owned);
+            to_crm.push(Replacement { field, old: None, new, reason: "filled in by Metakocka" });
+        } else {
+            link.base.agree(field, crm, stored);
+        }
     }
     {
         let mut report = run.report();
         report.metakocka_created += 1;
+        report.crm_updated += u64::from(!to_crm.is_empty());
         report.calls_least += 3;
     }
     run.settled(&candidate.contact.id);
     let settled = Settled {
         contact: &candidate.contact,
         link,
-        to_crm: &[],
+        to_crm: &to_crm,
         parked: &[],
         held: &[],
         known_conflicts: &[],

@@ -334,7 +334,7 @@ fn linked(
             base: &link.base,
             crm: &crm,
             metakocka: &partner.fields,
-            crm_modified: contact.modified,
+            crm_modified: run.modified(contact),
             metakocka_seen: seen,
         },
         Rules {
@@ -396,7 +396,7 @@ fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
             base: &base,
             crm: &crm,
             metakocka: &partner.fields,
-            crm_modified: contact.modified,
+            crm_modified: run.modified(contact),
             metakocka_seen: run.began,
         },
         Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },

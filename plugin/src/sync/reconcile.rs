@@ -227,17 +227,20 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId]) -> Result<Vec<Result<Pair, Sto
         let Some(contact) = contacts.remove(&link.contact) else { continue };
         let known = conflicts.remove(&link.contact).unwrap_or_default();
         match look {
-            Ok(found) => match found.into_iter().find(|read| read.partner.id == link.partner) {
-                Some(fresh) => {
-                    pairs.extend(decide(run, contact, link, known, fresh, &first_time).await?.map(Ok))
-                }
-                None => {
-                    let reason = "the linked partner is not in Metakocka any more; a full sync from Metakocka decides whether \
+            Ok(found) => {
+                trouble = 0;
+                match found.into_iter().find(|read| read.partner.id == link.partner) {
+                    Some(fresh) => {
+                        pairs.extend(decide(run, contact, link, known, fresh, &first_time).await?.map(Ok))
+                    }
+                    None => {
+                        let reason = "the linked partner is not in Metakocka any more; a full sync from Metakocka decides whether \
                                   this contact becomes inactive"
                         .to_owned();
-                    give_up(run, &contact, &link, reason, "partner-missing").await?;
+                        give_up(run, &contact, &link, reason, "partner-missing").await?;
+                    }
                 }
-            },
+            }
             Err(error) if error.treatment() == Treatment::StopRun => pairs.push(Err(error.into())),
             Err(error) => {
                 // Nothing is known about the record, so it is looked at again in the next run.
@@ -300,7 +303,7 @@ fn merge_pair(run: &Run<'_>, contact: &Contact, link: &Link, fresh: &Read, confl
             base: &link.base,
             crm: &crm,
             metakocka: &fresh.partner.fields,
-            crm_modified: contact.modified,
+            crm_modified: run.modified(contact),
             metakocka_seen: first_seen(run, link, fresh),
         },
         Rules {
@@ -425,7 +428,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<Write> {
             base: &link.base,
             crm: &crm,
             metakocka: &after.partner.fields,
-            crm_modified: pair.contact.modified,
+            crm_modified: run.modified(&pair.contact),
             metakocka_seen: run.now(),
         },
         Rules {
@@ -448,7 +451,9 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read) -> Vec<Write> {
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
     {
         let mut report = run.report();
-        report.metakocka_updated += 1;
+        // What was sent and ignored, all of it, was no update.
+        let sent = pair.merged.to_metakocka.len() - pair.deferred.len();
+        report.metakocka_updated += u64::from(ignored.len() < sent);
         report.crm_updated += u64::from(!to_crm.is_empty());
     }
     let settled = Settled {

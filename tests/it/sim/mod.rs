@@ -3,6 +3,7 @@
 //! The ERP is the sandbox over its real sockets, in the same thread as the brain; storage is the store in memory, which
 //! keeps the promises of the real one. So what is left out is the component's edge, which the other modules go through.
 
+mod books;
 mod connection;
 mod convergence;
 mod crash;
@@ -177,11 +178,21 @@ impl World {
 
     /// One run. `None` when it was killed.
     async fn run(&self, direction: Direction, kill: Option<Kill>) -> (Option<Report>, Counts) {
+        self.run_of(Selection::Everything, direction, kill).await
+    }
+
+    /// One run over these records.
+    async fn run_of(
+        &self,
+        selection: Selection,
+        direction: Direction,
+        kill: Option<Kill>,
+    ) -> (Option<Report>, Counts) {
         let powers = Powers::new(self, kill);
         let request = RunRequest {
             run_id: "run".to_owned(),
             direction,
-            selection: Selection::Everything,
+            selection,
             mode: Mode::Apply,
             allow_mass_deactivation: false,
         };
