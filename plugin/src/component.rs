@@ -223,7 +223,7 @@ fn storage_error(error: storage::StorageError) -> ports::StorageError {
 }
 
 impl ports::Storage for Host {
-    fn get_many<'a>(
+    fn get_page<'a>(
         &'a self,
         collection: &'static str,
         ids: Vec<String>,
@@ -238,7 +238,7 @@ impl ports::Storage for Host {
         .boxed_local()
     }
 
-    fn find_many<'a>(
+    fn find_page<'a>(
         &'a self,
         collection: &'static str,
         index: &'static str,

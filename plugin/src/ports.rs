@@ -182,22 +182,62 @@ pub enum StorageError {
     Unavailable(String),
 }
 
+/// As many ids or keys one question to storage may name.
+pub const MAX_KEYS: usize = 2_000;
+
 /// The tenant's records. See `wit/storage.wit` for the promises.
 pub trait Storage {
-    /// The entries of these ids that exist.
-    fn get_many<'a>(
+    /// The entries of these ids that exist; at most [`MAX_KEYS`] ids.
+    fn get_page<'a>(
         &'a self,
         collection: &'static str,
         ids: Vec<String>,
     ) -> LocalBoxFuture<'a, Result<Vec<Entry>, StorageError>>;
-    /// Entries by an indexed member: (position of the key, entry).
-    fn find_many<'a>(
+    /// Entries by an indexed member: (position of the key, entry); at most [`MAX_KEYS`] keys.
+    fn find_page<'a>(
         &'a self,
         collection: &'static str,
         index: &'static str,
         keys: Vec<String>,
         limit: u32,
     ) -> LocalBoxFuture<'a, Result<Vec<(usize, Entry)>, StorageError>>;
+    /// The entries of these ids that exist, however many they are.
+    fn get_many<'a>(
+        &'a self,
+        collection: &'static str,
+        ids: Vec<String>,
+    ) -> LocalBoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+        if ids.len() <= MAX_KEYS {
+            return self.get_page(collection, ids);
+        }
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for page in ids.chunks(MAX_KEYS) {
+                found.extend(self.get_page(collection, page.to_vec()).await?);
+            }
+            Ok(found)
+        })
+    }
+    /// Entries by an indexed member, however many keys there are: (position of the key, entry).
+    fn find_many<'a>(
+        &'a self,
+        collection: &'static str,
+        index: &'static str,
+        keys: Vec<String>,
+        limit: u32,
+    ) -> LocalBoxFuture<'a, Result<Vec<(usize, Entry)>, StorageError>> {
+        if keys.len() <= MAX_KEYS {
+            return self.find_page(collection, index, keys, limit);
+        }
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for (number, page) in keys.chunks(MAX_KEYS).enumerate() {
+                let entries = self.find_page(collection, index, page.to_vec(), limit).await?;
+                found.extend(entries.into_iter().map(|(key, entry)| (number * MAX_KEYS + key, entry)));
+            }
+            Ok(found)
+        })
+    }
     /// Entries in id order.
     fn scan<'a>(
         &'a self,

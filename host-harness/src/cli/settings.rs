@@ -41,7 +41,14 @@ pub(crate) enum Settings {
 #[derive(Debug, Clone, Copy)]
 enum Shape {
     Word(&'static [&'static str]),
-    Number { least: u64, most: u64 },
+    Number {
+        least: u64,
+        most: u64,
+    },
+    /// Free text of at most so many characters.
+    Text {
+        most: usize,
+    },
 }
 
 /// A key with its meaning.
@@ -80,6 +87,12 @@ const KNOWN: &[Known] = &[
         shape: Shape::Word(POLICIES),
         default: "metakocka, in both directions newest",
         meaning: "who wins when both sides changed a field; manual parks the field for a person",
+    },
+    Known {
+        key: "contacts.default-country",
+        shape: Shape::Text { most: 50 },
+        default: "SI",
+        meaning: "country of a partner made from a contact that names none: ISO code or name",
     },
     Known {
         key: "create.settle-seconds",
@@ -169,6 +182,16 @@ fn parse(key: &str, value: &str) -> Result<Value, Failure> {
         Shape::Word(words) if words.contains(&value) => Ok(json!(value)),
         Shape::Word(words) => {
             Err(Failure::usage(format!("{key} cannot be {value:?}: it is one of {}", words.join(", "))))
+        }
+        Shape::Text { most } => {
+            let text = value.trim();
+            if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
+                Err(Failure::usage(format!(
+                    "{key} cannot be {value:?}: it is a text of 1 to {most} characters"
+                )))
+            } else {
+                Ok(json!(text))
+            }
         }
         Shape::Number { least, most } => match value.parse::<u64>() {
             Ok(number) if (least..=most).contains(&number) => Ok(json!(number)),

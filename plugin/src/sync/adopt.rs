@@ -40,7 +40,7 @@ impl<'a> Adoption<'a> {
                 base: &base,
                 crm: &crm,
                 metakocka: &partner.fields,
-                crm_modified: contact.modified,
+                crm_modified: run.modified(contact),
                 metakocka_seen: run.now(),
             },
             Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },

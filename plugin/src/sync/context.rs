@@ -226,6 +226,13 @@ impl<'a> Run<'a> {
         Time(self.powers.clock.now())
     }
 
+    /// When the CRM last wrote a contact. A moment that is still to come says nothing about what is newer, so it counts
+    /// as no later than this run.
+    #[must_use]
+    pub fn modified(&self, contact: &crate::crm::Contact) -> Time {
+        if contact.modified > self.now() { self.began } else { contact.modified }
+    }
+
     /// A new time-ordered id.
     pub fn new_id(&self) -> String {
         self.ids.borrow_mut().next(self.powers.clock.now())

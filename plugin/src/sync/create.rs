@@ -16,12 +16,13 @@ use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
 use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_key, only_one_claims};
-use super::merge::Side;
+use super::merge::{Replacement, Side};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
 use super::reconcile::reconcile;
 use super::report::RecordError;
 use super::unclear::{keep_open, refresh};
+use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{
     Base, Intent, IntentState, LINKS, Link, LinkState, LinkStatus, OUTBOX, Quarantined, Severity,
@@ -374,7 +375,7 @@ async fn send_each(run: &Run<'_>, window: &[Candidate]) -> Vec<Sent> {
             if broken.get() || age > run.settings.claim_holds() {
                 return Sent::Withheld(None);
             }
-            match run.client.add_partner(&add_body(&candidate.fields)).await {
+            match run.client.add_partner(&add_body(&candidate.fields, run.settings.home())).await {
                 Ok(id) => Sent::Created(id),
                 Err(WriteOutcome::Refused(refusal)) => Sent::Refused(refusal.to_string()),
                 Err(WriteOutcome::NotSent(error)) => {
@@ -521,6 +522,10 @@ async fn overtaken(
 ) -> Result<(), Stop> {
     for _ in 0..RACES {
         let contact = vec![candidate.contact.id.0.clone()];
+        // What Metakocka has filled in is written to the contact as it is now.
+        if let Some(fresh) = Contacts::load(run.powers, contact.clone()).await?.readable.pop() {
+            candidate.contact = fresh;
+        }
         let own = Link::read_all(&run.powers.storage.get_many(LINKS, contact.clone()).await?)?.pop();
         let holder = linked(run, IdSet::from_iter([id.0.clone()])).await?.remove(&id);
         let intent =
@@ -581,15 +586,25 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         raw_hash: read.map(|read| read.partner.raw_hash),
         first_seen: Some(run.now()),
     };
+    let mut to_crm = Vec::new();
     for field in Field::ALL {
         let crm = candidate.fields.get(field);
-        link.base.agree(field, crm, read.map_or(crm, |read| read.partner.fields.get(field)));
+        let stored = read.map_or(crm, |read| read.partner.fields.get(field));
+        if crm.is_none() && stored.is_some() && run.request.direction.writes_crm() {
+            // What Metakocka has and the contact has not, its country above all, is Metakocka's news, as it would be to
+            // a contact that is linked with a partner it found.
+            link.base.agree(field, stored, stored);
+            let new = stored.map(str::to_owned);
+            to_crm.push(Replacement { field, old: None, new, reason: "filled in by Metakocka" });
+        } else {
+            link.base.agree(field, crm, stored);
+        }
     }
     run.settled(&candidate.contact.id);
     let settled = Settled {
         contact: &candidate.contact,
         link,
-        to_crm: &[],
+        to_crm: &to_crm,
         parked: &[],
         held: &[],
         known_conflicts: &[],
@@ -600,5 +615,6 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
     if run.has_quarantine.get() {
         writes.push(Quarantined::release(Quarantined::crm_entry(&candidate.contact.id)));
     }
-    (writes, Effect { metakocka_created: 1, calls_least: 3, ..Effect::default() })
+    let effect = Effect { metakocka_created: 1, calls_least: 3, ..Effect::crm_updated(!to_crm.is_empty()) };
+    (writes, effect)
 }

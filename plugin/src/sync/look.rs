@@ -195,7 +195,7 @@ pub(super) fn judge(
         (several, _) => Look::Review {
             code: "ambiguous-match",
             reason: format!(
-                "{several} partners in Metakocka have this {key}: remove the surplus ones there, then sync again"
+                "{several} partners in Metakocka have this {key}: remove the surplus ones there, then retry it (`quarantine retry`)"
             ),
         },
     }

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod pull;
 pub mod push;
 pub mod reconcile;
+pub mod reconsider;
 pub mod release;
 pub mod report;
 pub mod request;

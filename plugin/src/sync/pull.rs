@@ -335,7 +335,7 @@ fn linked(
             base: &link.base,
             crm: &crm,
             metakocka: &partner.fields,
-            crm_modified: contact.modified,
+            crm_modified: run.modified(contact),
             metakocka_seen: seen,
         },
         Rules {

@@ -394,7 +394,7 @@ fn merge_pair(run: &Run<'_>, contact: &Contact, link: &Link, fresh: &Read, confl
             base: &link.base,
             crm: &crm,
             metakocka: &fresh.partner.fields,
-            crm_modified: contact.modified,
+            crm_modified: run.modified(contact),
             metakocka_seen: first_seen(run, link, fresh),
         },
         Rules {
@@ -528,7 +528,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
             base: &link.base,
             crm: &crm,
             metakocka: &after.partner.fields,
-            crm_modified: pair.contact.modified,
+            crm_modified: run.modified(&pair.contact),
             metakocka_seen: run.now(),
         },
         Rules {
@@ -549,7 +549,9 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
         run.once_more.borrow_mut().insert(pair.contact.id.clone());
     }
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
-    effect.metakocka_updated += 1;
+    // What was sent and ignored, all of it, was no update.
+    let sent = pair.merged.to_metakocka.len() - pair.deferred.len();
+    effect.metakocka_updated += u64::from(ignored.len() < sent);
     effect.crm_updated += u64::from(!to_crm.is_empty());
     let settled = Settled {
         contact: &pair.contact,

@@ -56,6 +56,9 @@ async fn stages(run: &Run<'_>) -> Result<(), Stop> {
         Selection::Everything => {
             let retries = asked_again(run).await?;
             reconcile(run, decided(run).await?).await?;
+            if direction.writes_crm() {
+                super::reconsider::reconsider(run).await?;
+            }
             if !direction.writes_metakocka() {
                 note(run).await?;
             }

@@ -17,7 +17,12 @@ pub struct Settings {
     pub retry: Retry,
     /// How long an unclear create must rest before absence means anything.
     pub settle_ms: Option<u64>,
+    /// The country a partner is created with when its contact names none.
+    pub default_country: Option<String>,
 }
+
+/// Where the companies are whose ERP this is.
+const HOME: &str = "SI";
 
 /// Write timeout plus 30 seconds: until then a request may still be running over there.
 const DEFAULT_SETTLE_MS: u64 = 150_000;
@@ -32,6 +37,7 @@ impl Settings {
     pub async fn read(powers: Powers<'_>) -> Result<Self, StorageError> {
         let mut keys: Vec<String> = [
             "contacts.policy",
+            "contacts.default-country",
             "create.settle-seconds",
             "retry.max-retries",
             "retry.base-delay-ms",
@@ -53,10 +59,17 @@ impl Settings {
             retry.exponential = text == "true";
         }
         Ok(Self {
+            default_country: values.get("contacts.default-country").cloned(),
             policies: policies(&values),
             retry,
             settle_ms: number("create.settle-seconds").map(|seconds| seconds.saturating_mul(1_000)),
         })
+    }
+
+    /// The country of contacts that name none: the vendor asks for one (`add_partner.md`), and leaving it out means at home.
+    #[must_use]
+    pub fn home(&self) -> &str {
+        self.default_country.as_deref().map(str::trim).filter(|text| !text.is_empty()).unwrap_or(HOME)
     }
 
     /// How long an unclear write must rest, milliseconds.

@@ -3,6 +3,7 @@
 //! The ERP is the sandbox over its real sockets, in the same thread as the brain; storage is the store in memory, which
 //! keeps the promises of the real one. So what is left out is the component's edge, which the other modules go through.
 
+mod books;
 mod connection;
 pub(crate) mod convergence;
 mod crash;

@@ -412,7 +412,7 @@ fn trouble(error: store::StorageError) -> ports::StorageError {
 type Answer<'a, T> = LocalBoxFuture<'a, Result<T, ports::StorageError>>;
 
 impl ports::Storage for Storage {
-    fn get_many<'a>(&'a self, name: &'static str, ids: Vec<String>) -> Answer<'a, Vec<ports::Entry>> {
+    fn get_page<'a>(&'a self, name: &'static str, ids: Vec<String>) -> Answer<'a, Vec<ports::Entry>> {
         self.host
             .call(async move {
                 let found = self.room.get_many(collection(name), &ids).await.map_err(trouble)?;
@@ -421,7 +421,7 @@ impl ports::Storage for Storage {
             .boxed_local()
     }
 
-    fn find_many<'a>(
+    fn find_page<'a>(
         &'a self,
         name: &'static str,
         index: &'static str,

@@ -209,9 +209,11 @@ fn too_long(field: Field, value: &str, business: bool) -> Option<Problem> {
         .then(|| Problem::new(format!("{field} is too long: {length} characters, Metakocka takes {most}")))
 }
 
-/// The body of `add_partner`.
+/// The body of `add_partner`. A record without a country is sent with `home`: the page asks for street, post number,
+/// place and country.
 #[must_use]
-pub fn add_body(fields: &Fields) -> Value {
+pub fn add_body(fields: &Fields, home: &str) -> Value {
+    let country = fields.get(Field::Country).or(Some(home));
     let business = fields.get(Field::Company).is_some()
         || means_company(fields.get(Field::FullName), fields.get(Field::TaxNumber));
     let mut partner = Map::new();
@@ -223,7 +225,7 @@ pub fn add_body(fields: &Fields) -> Value {
     let flag = |yes: bool| Some(if yes { "true" } else { "false" });
     put("business_entity", flag(business));
     put("taxpayer", flag(fields.get(Field::TaxNumber).is_some_and(is_vat_number)));
-    put("foreign_county", flag(country::is_foreign(fields.get(Field::Country))));
+    put("foreign_county", flag(country::is_foreign(country)));
     // Without this flag the partner cannot be used on sales documents (`add_partner.md`).
     put("buyer", Some("true"));
     put("customer", fields.get(Field::Company).or(fields.get(Field::FullName)));
@@ -234,7 +236,7 @@ pub fn add_body(fields: &Fields) -> Value {
     // The same address that is read as `city` is written as `place` on the top level.
     put("place", fields.get(Field::City));
     put("province", fields.get(Field::Province));
-    put("country", fields.get(Field::Country));
+    put("country", country);
     let mut contact = Map::new();
     for (name, value) in [("name", fields.get(Field::FullName)), ("email", fields.get(Field::Email))] {
         if let Some(value) = value {

@@ -1,0 +1,43 @@
+//! Partners several contacts could be: when the CRM has changed since, the next scan decides about them again.
+
+use super::context::{Run, Stop};
+use super::merge::Side;
+use crate::crm::COLLECTION;
+use crate::ledger::{QUARANTINE, Quarantined, Seen};
+use crate::model::MkId;
+
+const PAGE: u32 = 2_000;
+
+/// Forgets such partners, so that they are news to the scan that follows. Not only the contacts that shared their key
+/// count: after an edit or a deletion nobody can tell any more which key a contact had.
+///
+/// # Errors
+///
+/// When storage fails.
+pub async fn reconsider(run: &Run<'_>) -> Result<(), Stop> {
+    if run.gate.is_dry() || !run.has_quarantine.get() {
+        return Ok(());
+    }
+    let after = {
+        let checkpoint = run.checkpoint.borrow();
+        if run.request.direction.writes_metakocka() { checkpoint.pushed } else { checkpoint.noted }
+    };
+    if run.powers.storage.changes(COLLECTION, after, 1).await?.entries.is_empty() {
+        return Ok(());
+    }
+    let mut ambiguous: Vec<MkId> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = run.powers.storage.scan(QUARANTINE, after, &[], PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        ambiguous.extend(
+            Quarantined::read_all(&page)?
+                .into_iter()
+                .filter(|row| row.side == Side::Metakocka.name() && row.code == "ambiguous-match")
+                .filter_map(|row| row.metakocka_id),
+        );
+    }
+    run.put_any(ambiguous.iter().map(Seen::forget).collect()).await?;
+    Ok(())
+}
