@@ -586,7 +586,7 @@ mod tests {
             let mut fields = Fields::default();
             fields.set(Field::FullName, Some(name));
             fields.set(Field::TaxNumber, number);
-            assert_eq!(add_body(&fields)["partner"]["business_entity"], expected, "{name} {number:?}");
+            assert_eq!(add_body(&fields, "SI")["partner"]["business_entity"], expected, "{name} {number:?}");
         }
     }
 
