@@ -99,7 +99,7 @@ impl Numbering {
     }
 
     fn key(&self, bare: &str) -> Option<String> {
-        (bare.chars().count() >= self.shortest && !one_sign_only(bare))
+        (bare.chars().count() >= self.shortest && bare.chars().any(|sign| sign != '0'))
             .then(|| format!("{}{bare}", self.prefix))
     }
 }
@@ -108,7 +108,7 @@ impl Numbering {
 ///
 /// Unicode NFKC, letters and digits only, upper case, always with the country's two letters: the ones it is written
 /// with, else those of `country` (a name or an ISO code as partners carry it; empty means at home, in Slovenia).
-/// EL is GR; in Northern Ireland XI and GB are one. Without a digit, with one sign only, or shorter than the country's
+/// EL is GR; in Northern Ireland XI and GB are one. Without a digit, with one sign only and no prefix, with zeros only, or shorter than the country's
 /// shortest number it is a placeholder.
 #[must_use]
 pub fn tax_key(value: &str, country: &str) -> Option<String> {
@@ -256,7 +256,7 @@ mod tests {
                     "00000000",
                     "11111111",
                     "SI00000000",
-                    "SI 99999999",
+                    "SI 00000000",
                     "N/A",
                     "ni podatka",
                     "NI ZAVEZANEC",

@@ -135,6 +135,7 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
     let mut groups = Vec::new();
     let mut followed = Vec::new();
     let mut later = Vec::new();
+    let mut taken = Vec::new();
     let mut trouble = 0;
     let mut stop = None;
     for (mut candidate, look) in window.into_iter().zip(looks) {
@@ -154,6 +155,7 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
                     followed.push((candidate.contact.id, linked.pushes));
                 }
             }
+            Look::Taken => taken.push(candidate),
             Look::Review { code, reason } => {
                 run.report().calls_least += u64::from(!run.gate.is_dry());
                 let item = || Item {
@@ -186,6 +188,7 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
             adopted.extend(pushes);
         }
     }
+    leave(run, taken).await?;
     if let Some(stop) = stop {
         // What was not on record before need not be now: the watermark stays where it is, so the next run meets them again.
         // What was claimed is on record, and certainly not sent.
@@ -195,6 +198,19 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
     }
     postpone(run, later).await?;
     Ok((absent, adopted))
+}
+
+/// Leaves contacts to the run that has linked them.
+async fn leave(run: &Run<'_>, candidates: Vec<Candidate>) -> Result<(), Stop> {
+    let intents = candidates.iter().filter(|candidate| candidate.intent.revision.is_some());
+    let groups =
+        intents.enumerate().map(|(record, candidate)| Group::silent(record, vec![candidate.intent.done()]));
+    // A lost race here means that the other run has removed the intent too.
+    let _others = run.store(groups.collect()).await?;
+    for candidate in candidates {
+        run.taken(&candidate.contact.id);
+    }
+    Ok(())
 }
 
 /// Claims candidates for this run: each intent is on record, provided that nobody else has one and that there is no link.
@@ -498,6 +514,7 @@ fn judge_send(
                 give_up(run, &candidate.contact, &candidate.fields, severity, "refused", reason, &mut effect);
             Outcome::Over(vec![candidate.intent.done(), given_up], effect, None)
         }
+        Look::Taken => Outcome::Over(vec![candidate.intent.done()], Effect::default(), None),
         Look::Review { code, reason } => {
             let (writes, effect) = review(run, candidate, code, reason);
             Outcome::Over(writes, effect, None)
@@ -533,6 +550,11 @@ async fn overtaken(
         candidate.intent.revision = intent.and_then(|intent| intent.revision);
         let (writes, effect) = match (own, holder) {
             (Some(own), _) if own.partner == id => {
+                run.taken(&candidate.contact.id);
+                return Ok(());
+            }
+            // Stored between the two reads.
+            (None, Some(holder)) if holder.contact == candidate.contact.id => {
                 run.taken(&candidate.contact.id);
                 return Ok(());
             }

@@ -29,6 +29,8 @@ pub(super) enum Look {
     },
     /// Exactly one, and nobody's.
     Free(Box<Read>),
+    /// Another run has linked this very contact meanwhile.
+    Taken,
     /// A person has to look.
     Review { code: &'static str, reason: String },
     /// No answer that counts.
@@ -155,6 +157,10 @@ pub(super) fn judge(
         KeyKind::Email => "e-mail",
         KeyKind::Name => "name and address",
     };
+    let own = |read: &Read| linked.get(&read.partner.id).is_some_and(|link| link.contact == intent.contact);
+    if exact.iter().any(own) {
+        return Look::Taken;
+    }
     match (exact.len(), exact.pop()) {
         (0, _) => {
             let mut before = others;

@@ -177,6 +177,7 @@ fn settle(run: &Run<'_>, record: usize, candidate: Candidate, look: Look) -> Set
             let linked = adopt(run, &candidate.contact, &candidate.intent, &read);
             Settled::Over(Group { record, writes: linked.writes, effect: linked.effect }, linked.pushes)
         }
+        Look::Taken => Settled::Over(Group::silent(record, vec![candidate.intent.done()]), None),
         Look::Review { code, reason } => {
             let (writes, effect) = review(run, &candidate, code, reason);
             Settled::Over(Group { record, writes, effect }, None)
