@@ -197,21 +197,6 @@ fn interleaved(name: &str) {
 }
 
 #[test]
-fn two_runs_at_once_create_once() {
-    interleaved("creates on both sides");
-}
-
-#[test]
-fn two_runs_at_once_create_once_though_answers_are_lost() {
-    interleaved("creates whose answers are lost");
-}
-
-#[test]
-fn two_runs_at_once_create_once_though_requests_are_lost() {
-    interleaved("creates that never arrive");
-}
-
-#[test]
 fn two_runs_at_once_update_once() {
     interleaved("updates on both sides");
 }
