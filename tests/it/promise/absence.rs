@@ -26,7 +26,9 @@ async fn inactive(world: &World) -> usize {
 #[test]
 fn the_brake_has_borders() {
     alone(async {
-        for (partners, missing, stops) in [(40, 5, true), (6, 5, true), (50, 5, false), (40, 4, false)] {
+        for (partners, missing, stops) in
+            [(40, 5, true), (6, 5, true), (50, 5, false), (40, 4, false), (20, 4, false)]
+        {
             let world = imported(partners).await;
             for (partner, _) in world.links().await.into_values().take(missing) {
                 delete(&world, &partner);

@@ -14,6 +14,8 @@ const BOTH: Direction = Direction::Bidirectional;
 
 /// Work in both directions: an edit to carry here and one there, a create here and one there.
 async fn busy(world: &World) {
+    // Contested fields are the CRM's, so that every foreign edit must survive.
+    world.set("contacts.policy", json!("crm")).await;
     in_step(world, [1, 2, 4]).await;
     world.edit_contact(FIRST, json!({ "phone": "01 777 77 77" })).await;
     let second = partner_of(world, SECOND).await;
@@ -42,13 +44,20 @@ fn a_foreign_edit_right_before_any_commit_is_kept_and_reaches_the_other_side() {
             for id in [FIRST, SECOND, "company-00006"] {
                 let world = first.fresh();
                 busy(&world).await;
-                let race = Race { commit, writes: edit(id, &json!({ "city": "Tujkovo" })) };
+                let race = Race {
+                    commit,
+                    writes: edit(
+                        id,
+                        &json!({ "city": "Tujkovo", "street": "Tuja 1", "phone": "01 333 33 33" }),
+                    ),
+                };
                 let (report, _) = world.run(BOTH, Fate { race: Some(race), ..Fate::default() }).await;
                 assert!(report.unwrap().stopped.is_none());
                 let mut why = world.to_rest(BOTH).await.err();
-                let city = stored(&world, id).await["city"].clone();
-                if city != "Tujkovo" {
-                    why = Some(format!("the edit was overwritten: {city}"));
+                let contact = stored(&world, id).await;
+                let kept = [&contact["city"], &contact["street"], &contact["phone"]];
+                if kept != ["Tujkovo", "Tuja 1", "01 333 33 33"] {
+                    why = Some(format!("the edit was overwritten: {kept:?}"));
                 }
                 if let Some(why) = why.or(agree(&world).await.err()) {
                     wrong.push(format!("commit {commit} of {}, {id}: {why}", counts.commits));
@@ -58,6 +67,31 @@ fn a_foreign_edit_right_before_any_commit_is_kept_and_reaches_the_other_side() {
         println!("{} commits, three contacts each", counts.commits);
         assert!(counts.commits > 3);
         assert!(wrong.is_empty(), "{} went wrong\n{}", wrong.len(), wrong.join("\n"));
+    });
+}
+
+/// Whoever loses a race looks again, in the same run: what it was about to do is done, once, and counted once.
+#[test]
+fn a_lost_race_is_run_again_at_once() {
+    alone(async {
+        let from = Direction::FromMetakocka;
+        for commit in 1..=2 {
+            let world = World::new().await;
+            in_step(&world, [2, 4]).await;
+            for (id, street) in [(FIRST, "Nova 1"), (SECOND, "Nova 2")] {
+                let partner = partner_of(&world, id).await;
+                world.edit_row(&partner, "partner_delivery_address_list", json!({ "street": street }));
+            }
+            let race = Race { commit, writes: edit(SECOND, &json!({ "city": "Tujkovo" })) };
+            let (report, counts) = world.run(from, Fate { race: Some(race), ..Fate::default() }).await;
+            let report = report.unwrap();
+            assert!(counts.commits >= commit, "{counts:?}");
+            assert_eq!((report.crm_updated, report.failed), (2, 0), "{commit}: {report:?}");
+            for (id, street) in [(FIRST, "Nova 1"), (SECOND, "Nova 2")] {
+                assert_eq!(stored(&world, id).await["street"], street, "commit {commit}");
+            }
+            assert_eq!(stored(&world, SECOND).await["city"], "Tujkovo", "commit {commit}");
+        }
     });
 }
 

@@ -8,9 +8,11 @@ use rand::{RngExt, SeedableRng};
 use super::World;
 use super::alone;
 use super::crash::{MOMENTS, SCENARIOS, Scenario};
-use super::powers::{Fate, Kill};
+use super::powers::{Fate, Kill, Moment};
 
-/// Points of a scenario beyond those that leave the first run alone.
+/// Up to so many calls a run, every call of the first run is paired with every call of the second one.
+const SMALL: u64 = 35;
+/// Points of a scenario beyond these, by dice.
 const SAMPLED: usize = 60;
 
 /// What happens between two runs.
@@ -51,7 +53,8 @@ async fn told(scenario: &Scenario, point: &Point, from: &World) -> Result<Option
     Ok(Some(world))
 }
 
-/// Every kill of the second run after a first one that came to its end, and a sample of everything else.
+/// Every kill of the second run after a first one that came to its end, every pair of kills where they are few, and a sample
+/// of everything else.
 async fn recovering(scenario: &Scenario) -> Result<usize, String> {
     let first = World::new().await;
     (scenario.prepare)(&first).await;
@@ -71,6 +74,17 @@ async fn recovering(scenario: &Scenario) -> Result<usize, String> {
         for moment in MOMENTS {
             let second = Kill { call, moment };
             points.push(Point { first: Fate::default(), between: Between::Settling, second });
+        }
+    }
+    if counts.calls <= SMALL {
+        for (call, then) in
+            (1..=counts.calls).flat_map(|call| (1..=counts.calls).map(move |then| (call, then)))
+        {
+            points.push(Point {
+                first: Fate::killed(call, Moment::Unanswered),
+                between: if (call + then).is_multiple_of(2) { Between::Nothing } else { Between::Settling },
+                second: Kill { call: then, moment: Moment::Unanswered },
+            });
         }
     }
     for _ in 0..SAMPLED {

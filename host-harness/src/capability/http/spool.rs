@@ -121,6 +121,23 @@ mod tests {
         }
     }
 
+    /// Not by chance: every place of the secret around the border where a buffer is written, in both spellings.
+    #[test]
+    fn at_every_position_around_the_border_the_secret_is_covered() {
+        let secret = "key/1234567";
+        let longest = Redactor::new(secret).longest();
+        for spelling in [secret, "key\\/\\u0031234567"] {
+            for start in BUFFER - longest - 1..=BUFFER + longest + 1 {
+                let mut content = vec![b'.'; start];
+                content.extend_from_slice(spelling.as_bytes());
+                content.resize(BUFFER + 3 * longest, b'.');
+                let mut expected = content.clone();
+                expected[start..start + spelling.len()].fill(b'*');
+                assert!(through(secret, &[&content]) == expected, "{spelling} at {start}");
+            }
+        }
+    }
+
     #[test]
     fn nothing_is_lost_without_a_secret_to_look_for() {
         let content: Vec<u8> = (0..BUFFER * 2 + 17).map(|n| (n % 251) as u8).collect();
