@@ -151,14 +151,11 @@ async fn under(scenario: &Scenario, first: &World, schedule: Schedule, alone: &L
     }
 }
 
-/// Every position of one change of turns, a grid of two changes, and the dice.
+/// Every position of one change of turns, every pair of two changes, and the dice.
 fn schedules(calls: u64) -> Vec<Schedule> {
     let mut schedules: Vec<Schedule> = (1..=calls).map(|call| Schedule::at(&[(0, call)])).collect();
-    let step = usize::try_from(calls / 12).unwrap().max(1);
-    for call in (1..=calls).step_by(step) {
-        for other in (1..=calls).step_by(step) {
-            schedules.push(Schedule::at(&[(0, call), (1, other)]));
-        }
+    for call in 1..=calls {
+        schedules.extend((1..=calls).map(|other| Schedule::at(&[(0, call), (1, other)])));
     }
     let seed = proof::seed(1);
     schedules.extend((seed..seed + SEEDS).map(Schedule::Dice));
