@@ -46,7 +46,7 @@ const FIRST: &str = "company-00002";
 const SECOND: &str = "company-00004";
 const PERSON: &str = "person-00001";
 
-pub(super) const SCENARIOS: [Scenario; 12] = [
+pub(super) const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "first import",
         direction: Direction::FromMetakocka,
@@ -171,6 +171,16 @@ pub(super) const SCENARIOS: [Scenario; 12] = [
             world.edit_contact(&id, json!({ "phone": "01 777 77 77" })).await;
         }),
         faults: || json!([{ "match": "update_partner", "fault": "commit-then-drop", "nth": 1 }]),
+    },
+    Scenario {
+        name: "updates that never arrive",
+        direction: Direction::Bidirectional,
+        prepare: prepare!(|world| {
+            in_step(world).await;
+            world.edit_contact(FIRST, json!({ "phone": "01 777 77 77" })).await;
+            world.edit_contact(SECOND, json!({ "city": "Kranj" })).await;
+        }),
+        faults: || json!([{ "match": "update_partner", "fault": "drop-before", "nth": 1 }]),
     },
     Scenario {
         name: "edits on both sides, one of them contested",

@@ -181,7 +181,14 @@ async fn every_schedule(scenario: &Scenario) -> Result<usize, String> {
     for schedule in schedules {
         wrong.extend(under(scenario, &first, schedule, &alone).await);
     }
-    println!("{}: {} calls a run, {count} schedules, {} wrong", scenario.name, counts.calls, wrong.len());
+    let doubled =
+        wrong.iter().filter(|why| why.contains("duplicates") && !why.contains("duplicates 0")).count();
+    println!(
+        "{}: {} calls a run, {count} schedules, {} wrong, {doubled} of them with duplicates",
+        scenario.name,
+        counts.calls,
+        wrong.len()
+    );
     if wrong.is_empty() {
         return Ok(count);
     }
@@ -194,6 +201,21 @@ fn interleaved(name: &str) {
     if let Err(why) = alone(every_schedule(scenario)) {
         panic!("{why}");
     }
+}
+
+#[test]
+fn two_runs_at_once_create_once() {
+    interleaved("creates on both sides");
+}
+
+#[test]
+fn two_runs_at_once_create_once_though_answers_are_lost() {
+    interleaved("creates whose answers are lost");
+}
+
+#[test]
+fn two_runs_at_once_create_once_though_requests_are_lost() {
+    interleaved("creates that never arrive");
 }
 
 #[test]
