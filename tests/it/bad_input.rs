@@ -248,29 +248,6 @@ fn a_store_of_a_newer_version_is_left_alone() {
     assert_eq!(sql::texts(&site.store(), "SELECT name FROM tenants"), ["Alfa"]);
 }
 
-#[test]
-fn a_second_writer_is_refused_and_told_who_holds_the_store() {
-    let erp = Erp::start(proof::erp::slow(1, 300));
-    let site = site();
-    site.tenant("Alfa", &erp);
-    site.set("Alfa", "create.settle-seconds", "0");
-    site.import("Alfa", &proof::records::contacts(30));
-    let mut first = site.start(&["sync", "--tenant", "Alfa", "--direction", "to-metakocka"]);
-    until("the first run is at work", || erp.newest() > 0);
-    let ran = site.run(&["sync", "--tenant", "Alfa"]).exits(2);
-    readable(&ran);
-    assert!(ran.err.contains(&first.id().to_string()), "the holder's process id: {ran}");
-    println!("{}", ran.err.trim());
-    // Reading goes on beside it.
-    let _ = site.run(&["links", "--tenant", "Alfa"]).exits(0);
-    let _ = site.run(&["settings", "list", "--tenant", "Alfa"]).exits(0);
-    assert!(first.try_wait().unwrap().is_none(), "the first run was there all the time");
-    first.kill().unwrap();
-    first.wait().unwrap();
-    // A killed holder holds nothing.
-    let _ = site.run(&["tenant", "add", "Beta"]).exits(0);
-}
-
 /// With `--ids` nothing else is looked at, and never a whole list.
 #[test]
 fn single_records_never_read_the_whole_list() {

@@ -14,6 +14,7 @@ mod first_import;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod leases;
 mod limits;
 #[cfg(test)]
 mod lost_answers;

@@ -127,7 +127,7 @@ async fn resolve(
     let plugin = session.plugin(None, None)?;
     let since = body.get("since").and_then(Value::as_str).unwrap_or_default();
     let found_by = direction_at(&session.store, &tenant, Kind::Contacts, since).await?;
-    let task = Task::apply(direction.or(found_by), Some(vec![crm_id]));
+    let task = Task { wait: global.patience(), ..Task::apply(direction.or(found_by), Some(vec![crm_id])) };
     let result = run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
     let open = !storage.get_many(Collection::Conflicts, &[id.to_owned()]).await?.is_empty();
     session.store.close().await;

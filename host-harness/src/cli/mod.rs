@@ -1,6 +1,6 @@
 //! The command line: one file per command.
 //!
-//! Exit 0: done. 1: the run had failures or stopped. 2: usage or configuration. With `--json` exactly one JSON document
+//! Exit 0: done. 1: the run had failures or stopped. 2: usage or configuration. 3: somebody else is at work on this tenant. With `--json` exactly one JSON document
 //! goes to standard output; logs and progress go to standard error.
 
 mod bench;
@@ -21,8 +21,10 @@ mod session;
 mod settings;
 mod sync;
 mod tenant;
+mod work;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -45,6 +47,16 @@ pub(crate) struct Global {
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     json: bool,
+    /// Wait so many seconds for somebody else who is at work on the tenant, instead of ending with exit code 3
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+}
+
+impl Global {
+    /// How long to wait for somebody else at work.
+    pub(crate) const fn patience(&self) -> Duration {
+        Duration::from_secs(self.wait)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +112,12 @@ pub(crate) enum Failure {
     /// The work itself failed: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// Somebody else is at work on the tenant: exit code 3.
+    #[error("{0}")]
+    Held(String),
+    /// The same, already printed: exit code 3.
+    #[error("somebody else is at work")]
+    HeldAndReported,
     /// The work failed and its result is already printed: exit code 1.
     #[error("failed")]
     Reported,
@@ -137,8 +155,10 @@ pub fn main() -> ExitCode {
     let (code, message) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Reported) => return ExitCode::from(1),
+        Err(Failure::HeldAndReported) => return ExitCode::from(3),
         Err(Failure::Failed(message)) => (1, message),
         Err(Failure::Usage(message)) => (2, message),
+        Err(Failure::Held(message)) => (3, message),
     };
     if json {
         output::print_json(&serde_json::json!({ "success": false, "error": message }));

@@ -41,6 +41,7 @@ impl Plan {
             kind: self.kind,
             mode: Mode::Plan,
             plan_id: plan_id.clone(),
+            wait: global.patience(),
             ..Task::apply(self.direction, self.ids.clone())
         };
         let plugin = session.plugin(None, None)?;

@@ -124,7 +124,10 @@ async fn retry(global: &Global, tenant: &str, ids: &[String], direction: Option<
         let since = text(body, "since").unwrap_or_default();
         found_by.extend(direction_at(&session.store, &tenant, Kind::Contacts, &since).await?);
     }
-    let task = Task::apply(direction.or_else(|| Direction::all_of(&found_by)), Some(selected.clone()));
+    let task = Task {
+        wait: global.patience(),
+        ..Task::apply(direction.or_else(|| Direction::all_of(&found_by)), Some(selected.clone()))
+    };
     let result = run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
     session.store.close().await;
     let success = result.get("success") == Some(&Value::Bool(true));

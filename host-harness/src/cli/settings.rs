@@ -1,5 +1,7 @@
 //! `settings get|set|list`: every key the harness and the plugin know, with its meaning.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -143,6 +145,12 @@ const KNOWN: &[Known] = &[
         meaning: "how long one run may take, waiting included",
     },
     Known {
+        key: "limits.lease-seconds",
+        shape: Shape::Number { least: 5, most: 3_600 },
+        default: "30",
+        meaning: "how long a run that gives no sign of life keeps its tenant from others; it is renewed while the run works",
+    },
+    Known {
         key: "limits.http-calls",
         shape: Shape::Number { least: 1, most: 100_000_000 },
         default: "1000000",
@@ -208,6 +216,15 @@ pub(crate) async fn text(store: &Store, tenant: &Tenant, key: &str) -> Result<Op
         Value::String(text) => text,
         other => other.to_string(),
     }))
+}
+
+/// No lease is shorter.
+pub(crate) const SHORTEST_LEASE: Duration = Duration::from_secs(5);
+
+/// How long a run's lease holds without being renewed.
+pub(crate) async fn lease_length(store: &Store, tenant: &Tenant) -> Result<Duration, Failure> {
+    let stored = store.setting(tenant, "limits.lease-seconds").await?.and_then(|value| value.as_u64());
+    Ok(stored.map_or(Duration::from_secs(30), Duration::from_secs).max(SHORTEST_LEASE))
 }
 
 /// The limits a tenant's runs have.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::progress::Progress;
 use super::result::{Cost, broken, describe, result};
 use super::session::{Session, transport};
+use super::work::Work;
 use super::{Failure, Global, Outcome, measure, output, settings};
 use crate::capability::clock::RealClock;
 use crate::capability::http::{Connection, Http, Transport};
@@ -106,6 +107,8 @@ pub(crate) struct Task {
     pub(crate) mode: Mode,
     pub(crate) plan_id: String,
     pub(crate) allow_mass_deactivation: bool,
+    /// How long to wait for somebody else who is at work on the tenant.
+    pub(crate) wait: Duration,
 }
 
 impl Task {
@@ -118,6 +121,7 @@ impl Task {
             mode: Mode::Apply,
             plan_id: String::new(),
             allow_mass_deactivation: false,
+            wait: Duration::ZERO,
         }
     }
 }
@@ -139,6 +143,7 @@ impl Sync {
         let mut task = Task {
             kind: self.kind,
             allow_mass_deactivation: self.allow_mass_deactivation,
+            wait: global.patience(),
             ..Task::apply(self.direction, self.ids.clone())
         };
         if let Some(file) = &self.plan {
@@ -156,9 +161,17 @@ impl Sync {
         let results = futures_util::future::join_all(runs).await;
         session.store.close().await;
         let mut documents = Vec::new();
-        let mut success = true;
+        let (mut success, mut held) = (true, None);
         for (tenant, result) in tenants.iter().zip(results) {
-            let mut result = result?;
+            let mut result = match result {
+                // One tenant that is in other hands says nothing about the others.
+                Err(Failure::Held(message)) if tenants.len() > 1 => {
+                    let document = json!({ "success": false, "error": message });
+                    held = Some(format!("{}: {message}", tenant.name));
+                    document
+                }
+                result => result?,
+            };
             success &= result.get("success") == Some(&Value::Bool(true));
             if !global.json {
                 println!("{}", describe(&tenant.name, &result));
@@ -176,7 +189,12 @@ impl Sync {
                 several => output::print_json(&json!(several)),
             }
         }
-        if success { Ok(()) } else { Err(Failure::Reported) }
+        match held {
+            Some(message) if !global.json => Err(Failure::Held(message)),
+            Some(_) => Err(Failure::HeldAndReported),
+            None if success => Ok(()),
+            None => Err(Failure::Reported),
+        }
     }
 }
 
@@ -195,13 +213,12 @@ pub(crate) async fn run_tenant(
     tenant: &Tenant,
     task: &Task,
 ) -> Result<Value, Failure> {
-    let connection = store
+    let stored = store
         .connection(tenant)
         .await?
         .ok_or_else(|| Failure::from(StoreError::NotConnected(tenant.name.clone())))?;
-    let connection =
-        Connection::new(&connection.base_url, &connection.company_id, connection.secret.expose())
-            .map_err(Failure::usage)?;
+    let connection = Connection::new(&stored.base_url, &stored.company_id, stored.secret.expose())
+        .map_err(Failure::usage)?;
     let direction = direction(store, tenant, task).await?;
     let limits = settings::limits(store, tenant).await?;
     let run = Run::begin(
@@ -213,6 +230,9 @@ pub(crate) async fn run_tenant(
             Mode::Apply | Mode::ApplyPlan => "apply",
         },
     );
+    let company = format!("{} {}", stored.base_url, stored.company_id);
+    let kind = format!("{} {}", run.mode, run.kind);
+    let work = Work::begin(store, tenant, company, &run, kind, task.wait).await?;
     store.start_run(&run).await?;
     let progress = Arc::new(Progress::new(bars, &tenant.name));
     let watcher = Arc::clone(&progress);
@@ -222,7 +242,7 @@ pub(crate) async fn run_tenant(
     let powers = Powers {
         logging: Logging::new(Arc::clone(&progress) as _, http.redactor()),
         http: Arc::clone(&http),
-        storage: store.storage(tenant).await?,
+        storage: store.leased_storage(tenant, work.lease()).await?,
         clock: Arc::new(RealClock::default()),
     };
     let request = RunRequest {
@@ -253,7 +273,11 @@ pub(crate) async fn run_tenant(
     store.append_logs(tenant, &progress.finish()).await?;
     store.finish_run(&run, std::time::SystemTime::now().into(), success, &document).await?;
     let problem = document.pointer("/stopped/message").and_then(Value::as_str);
-    store.connection_synced(tenant, if success { "synced" } else { "error" }, problem).await?;
+    // How the connection is doing is for whoever holds it to say.
+    if work.is_held().await? {
+        store.connection_synced(tenant, if success { "synced" } else { "error" }, problem).await?;
+    }
+    work.end().await?;
     Ok(document)
 }
 

@@ -55,8 +55,22 @@ pub enum StoreError {
         /// The step.
         version: i64,
     },
-    /// Another process writes.
-    #[error("{} is being written by {holder}: wait for it to end or stop it; reading commands work meanwhile", path.display())]
+    /// The file has several names, and this is not the one the store was made with.
+    #[error(
+        "{} is a second name (a hard link) of a store: by it the database's journal is not seen and the data would be damaged. Use the name the store was made with, or a symbolic link to it",
+        path.display()
+    )]
+    SecondName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run was overtaken.
+    #[error(
+        "this run was paused for longer than its lease (`limits.lease-seconds`) and another one has taken its place: nothing more of it is stored. Run again"
+    )]
+    Overtaken,
+    /// Another process brings the store up to date.
+    #[error("{} is being made or brought up to date by {holder}: wait for it to end or stop it", path.display())]
     Locked {
         /// The file.
         path: PathBuf,

@@ -1,11 +1,13 @@
 //! The store as the host uses it: tenants, their connections, and a room for each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::lease::{Lease, LeaseRequest, Leased};
 use super::sqlite::Sqlite;
 use super::{Access, Connection, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write};
 use crate::seal::{Keys, Secret};
@@ -23,10 +25,10 @@ enum Engine {
 }
 
 impl Store {
-    /// Opens a store; for writing it is made if need be, brought up to date, and locked for this process.
+    /// Opens a store; for writing it is made if need be and brought up to date.
     ///
     /// # Errors
-    /// When it is missing (reading), written by another process (writing), of another version, or sealed with
+    /// When it is missing (reading), opened by a second name of its file, of another version, or sealed with
     /// another master key.
     pub async fn open(url: &StoreUrl, access: Access, keys: Keys) -> Result<Self, StoreError> {
         let engine = match url {
@@ -35,7 +37,7 @@ impl Store {
         Ok(Self { engine })
     }
 
-    /// Writes everything to its place and lets go of files and lock. Dropping the store does the same later.
+    /// Writes everything to its place and lets go of its files. Dropping the store does the same later.
     pub async fn close(self) {
         let Engine::Sqlite(sqlite) = &self.engine;
         sqlite.close().await;
@@ -214,6 +216,56 @@ impl Store {
     pub async fn storage(&self, tenant: &Tenant) -> Result<Arc<dyn Storage>, StoreError> {
         let Engine::Sqlite(sqlite) = &self.engine;
         Ok(Arc::new(super::sqlite::Room::open(sqlite, tenant).await?))
+    }
+
+    /// The room of a run: what it commits is stored only while the lease is its own.
+    ///
+    /// # Errors
+    /// When the tenant's key does not open.
+    pub async fn leased_storage(
+        &self,
+        tenant: &Tenant,
+        lease: &Lease,
+    ) -> Result<Arc<dyn Storage>, StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        Ok(Arc::new(super::sqlite::Room::open(sqlite, tenant).await?.leased(lease.clone())))
+    }
+
+    /// Takes a tenant and its company for a run, both or none.
+    ///
+    /// # Errors
+    /// When the store fails. That somebody else is at work is an answer.
+    pub async fn lease(
+        &self,
+        request: &LeaseRequest,
+        now: DateTime<Utc>,
+        length: Duration,
+    ) -> Result<Leased, StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite.lease(request, now, length).await
+    }
+
+    /// Holds a lease longer. `false`: it was overtaken.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn renew(
+        &self,
+        lease: &Lease,
+        now: DateTime<Utc>,
+        length: Duration,
+    ) -> Result<bool, StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite.renew(lease, now, length).await
+    }
+
+    /// Lets a lease go.
+    ///
+    /// # Errors
+    /// When the store fails; the lease then ends by time.
+    pub async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite.release(lease).await
     }
 
     /// Stores all of these records or none: the CRM's own door. Unlike a commit of the plugin it has no limit on their

@@ -6,8 +6,10 @@
 mod catalog;
 mod error;
 mod house;
+pub mod lease;
 mod limits;
 pub mod memory;
+pub mod process;
 #[cfg(any(test, feature = "test-kit"))]
 pub mod promises;
 mod record;

@@ -10,6 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::super::time;
+use super::leases::is_ours;
 use super::room::{Room, array, place};
 use super::{StoreError, extended_code, sql, storage_error};
 use crate::store::catalog::Kind;
@@ -50,6 +51,11 @@ impl Room {
         limits::writes(writes)?;
         let writer = self.sqlite.writer().map_err(unavailable)?;
         let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(storage_error)?;
+        if let Some(lease) = &self.lease
+            && !is_ours(&mut tx, lease).await.map_err(storage_error)?
+        {
+            return Err(unavailable(StoreError::Overtaken));
+        }
         let outcome = self.write_all(writes, &mut tx).await?;
         match outcome {
             CommitOutcome::Committed { .. } => tx.commit().await.map_err(storage_error)?,

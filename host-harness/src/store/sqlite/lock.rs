@@ -1,4 +1,4 @@
-//! One process writes.
+//! One process at a time makes a database or brings it up to date.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 
-/// The right to write a database. The system takes it back when the process ends, however it ends.
+/// A schema is brought up to date in well under this time.
+const TRIES: u32 = 600;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// The right to change a database's schema. The system takes it back when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "holding the file open holds the lock")] File);
 
 impl Lock {
-    /// Takes the lock, or says who has it.
+    /// Takes the lock, waiting for a while, or says who has it.
     ///
     /// The file stays when the lock goes: removing it would let two processes lock two files of one name.
     pub fn take(database: &Path) -> Result<Self, StoreError> {
@@ -24,15 +28,21 @@ impl Lock {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
-                let holder = if known { holder.trim().to_owned() } else { "another process".to_owned() };
-                return Err(StoreError::Locked { path: database.to_owned(), holder });
+        let mut tries = 0;
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::WouldBlock if tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                TryLockError::WouldBlock => {
+                    let mut holder = String::new();
+                    let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
+                    let holder = if known { holder.trim().to_owned() } else { "another process".to_owned() };
+                    return Err(StoreError::Locked { path: database.to_owned(), holder });
+                }
+                TryLockError::Error(cause) => return Err(failed(cause)),
             }
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         writeln!(file, "process {} ({})", std::process::id(), command()).map_err(failed)?;

@@ -1,10 +1,12 @@
 //! The store in one SQLite file. Only this folder knows its SQL.
 //!
-//! WAL with `synchronous=FULL`: a commit that was answered survives the machine. One process writes, which a lock
-//! file beside the database makes sure of; any number read beside it.
+//! WAL with `synchronous=FULL`: a commit that was answered survives the machine. Any number of processes write and read;
+//! who works on which tenant is what leases say. A lock file only keeps two from bringing the schema up to date at once.
 
 mod commit;
 mod connections;
+mod file;
+mod leases;
 mod lock;
 mod room;
 mod runs;
@@ -44,25 +46,25 @@ pub(crate) struct Sqlite {
     writer: Option<SqlitePool>,
     readers: SqlitePool,
     keys: Keys,
-    /// Held as long as anything of the store is.
-    lock: std::sync::Mutex<Option<Lock>>,
 }
 
 impl Sqlite {
     pub async fn open(path: &Path, access: Access, keys: Keys) -> Result<Self, StoreError> {
-        let (lock, writer) = match access {
-            Access::Write => {
-                create_private(path)?;
-                let lock = Lock::take(path)?;
-                let writer = writer(path).await?;
-                STEPS.run(&writer).await.map_err(|error| step_error(path, error))?;
-                (Some(lock), Some(writer))
-            }
-            Access::Read if path.exists() => (None, None),
+        match access {
+            Access::Write => create_private(path)?,
+            Access::Read if path.exists() => {}
             Access::Read => return Err(StoreError::Missing { path: path.to_owned() }),
+        }
+        let path = &file::resolved(path)?;
+        let writer = match access {
+            Access::Write => Some(up_to_date(path).await?),
+            Access::Read => {
+                file::check(path)?;
+                None
+            }
         };
         let readers = readers(path);
-        let sqlite = Self { path: path.to_owned(), writer, readers, keys, lock: std::sync::Mutex::new(lock) };
+        let sqlite = Self { path: path.to_owned(), writer, readers, keys };
         if access == Access::Read {
             sqlite.check_steps().await?;
         }
@@ -74,10 +76,6 @@ impl Sqlite {
         self.readers.close().await;
         if let Some(writer) = &self.writer {
             writer.close().await;
-        }
-        // Last, so that nobody starts writing before we have ended.
-        if let Ok(mut lock) = self.lock.lock() {
-            lock.take();
         }
     }
 
@@ -119,6 +117,22 @@ impl Sqlite {
             }),
         }
     }
+}
+
+/// Opens a database for writing, made if need be and with all steps of the schema.
+async fn up_to_date(path: &Path) -> Result<SqlitePool, StoreError> {
+    let _lock = Lock::take(path)?;
+    let name = file::check(path)?;
+    let writer = writer(path).await?;
+    STEPS.run(&writer).await.map_err(|error| step_error(path, error))?;
+    if name == file::Name::New {
+        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", file::fingerprint(path))))
+            .execute(&writer)
+            .await?;
+        // Into the file itself: whoever comes by another name reads it there.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&writer).await?;
+    }
+    Ok(writer)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -14,6 +14,7 @@ use super::super::time;
 use super::{Sqlite, StoreError, sql, storage_error};
 use crate::seal::TenantKey;
 use crate::store::catalog::{Kind, Shape};
+use crate::store::lease::Lease;
 use crate::store::{
     ChangePage, Collection, CommitOutcome, Entry, Found, MAX_ITEMS, MAX_SCAN, Storage, StorageError, Tenant,
     Write, limits,
@@ -28,6 +29,8 @@ pub(crate) struct Room {
     /// 0 when the tenant is not connected.
     pub(super) company: i64,
     pub(super) key: TenantKey,
+    /// What a run's commits depend on; `None` for a single short command.
+    pub(super) lease: Option<Lease>,
 }
 
 pub(super) type Query = sqlx::query::Query<'static, Engine, SqliteArguments>;
@@ -40,7 +43,13 @@ impl Room {
             tenant_id: tenant.id.to_string(),
             company: sqlite.company(tenant).await?,
             key: sqlite.tenant_key(tenant).await?,
+            lease: None,
         })
+    }
+
+    /// The same for a run: each of its commits happens only while the lease is its own.
+    pub fn leased(self, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 
     /// A statement for this room.
