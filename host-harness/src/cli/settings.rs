@@ -268,7 +268,10 @@ impl Settings {
                 if global.json {
                     output::print_json(&json!({ "key": key, "value": value }));
                 } else {
-                    println!("{}", value.map_or_else(|| "(default)".to_owned(), plain));
+                    output::print_line(format_args!(
+                        "{}",
+                        value.map_or_else(|| "(default)".to_owned(), plain)
+                    ));
                 }
             }
             Self::Set { tenant, key, value } => {
@@ -284,7 +287,7 @@ impl Settings {
                 if global.json {
                     output::print_json(&json!({ "key": key, "value": parsed }));
                 } else {
-                    println!("{}: {key} = {value}", tenant.name);
+                    output::print_line(format_args!("{}: {key} = {value}", tenant.name));
                 }
             }
             Self::List { tenant } => {
