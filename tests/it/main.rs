@@ -5,6 +5,7 @@
 mod bad_input;
 #[cfg(test)]
 mod both_sides;
+mod breaker;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]

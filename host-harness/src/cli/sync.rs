@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::progress::Progress;
 use super::result::{Cost, broken, describe, result};
 use super::session::{Session, transport};
-use super::work::Work;
+use super::work::{StoredBreaker, Work};
 use super::{Failure, Global, Outcome, measure, output, settings};
 use crate::capability::clock::RealClock;
 use crate::capability::http::{Connection, Http, Transport};
@@ -232,12 +232,15 @@ pub(crate) async fn run_tenant(
     );
     let company = format!("{} {}", stored.base_url, stored.company_id);
     let kind = format!("{} {}", run.mode, run.kind);
-    let work = Work::begin(store, tenant, company, &run, kind, task.wait).await?;
+    let work = Work::begin(store, tenant, company.clone(), &run, kind, task.wait).await?;
+    let breaker = StoredBreaker::of(store, company).await?;
     store.start_run(&run).await?;
     let progress = Arc::new(Progress::new(bars, &tenant.name));
     let watcher = Arc::clone(&progress);
     let http = Arc::new(
-        Http::new(transport, connection).watched(Arc::new(move |transfer| watcher.transfer(transfer))),
+        Http::new(transport, connection)
+            .watched(Arc::new(move |transfer| watcher.transfer(transfer)))
+            .kept_by(Arc::new(breaker.0), breaker.1),
     );
     let powers = Powers {
         logging: Logging::new(Arc::clone(&progress) as _, http.redactor()),

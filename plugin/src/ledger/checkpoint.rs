@@ -17,6 +17,9 @@ pub struct Checkpoint {
     /// All CRM changes up to this revision have been noted while the direction held them back.
     #[serde(default)]
     pub noted: u64,
+    /// Partners that no look-up finds are known: the list was read for them once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spellings: bool,
     /// Revision of the stored row; `None` for a new one.
     #[serde(skip)]
     pub revision: Option<u64>,
@@ -38,6 +41,7 @@ impl Checkpoint {
         Self {
             pushed: self.pushed.max(stored.pushed),
             noted: self.noted.max(stored.noted),
+            spellings: self.spellings || stored.spellings,
             revision: stored.revision,
         }
     }
