@@ -235,5 +235,7 @@ fn start_logging() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // They would go past `output`, and panic where standard error cannot be written.
+        .log_internal_errors(false)
         .init();
 }
