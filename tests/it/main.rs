@@ -18,6 +18,8 @@ mod leases;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod link_columns;
+#[cfg(test)]
 mod lost_answers;
 #[cfg(test)]
 mod output;
