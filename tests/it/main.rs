@@ -20,6 +20,8 @@ mod limits;
 #[cfg(test)]
 mod link_columns;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod lost_answers;
 #[cfg(test)]
 mod output;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::lease::{Lease, LeaseRequest, Leased};
 use super::sqlite::Sqlite;
-use super::{Access, Connection, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write};
+use super::{Access, Connection, LogQuery, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write};
 use crate::seal::{Keys, Secret};
 
 /// An open store. Cheap to clone.
@@ -204,6 +204,15 @@ impl Store {
     pub async fn append_logs(&self, tenant: &Tenant, records: &[LogRecord]) -> Result<(), StoreError> {
         let Engine::Sqlite(sqlite) = &self.engine;
         sqlite.append_logs(tenant, records).await
+    }
+
+    /// Lines of the integration's log, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn logs(&self, tenant: &Tenant, query: &LogQuery) -> Result<Vec<LogRecord>, StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite.logs(tenant, query).await
     }
 
     /// The tenant's room, bound to the company it is connected to at this moment.
