@@ -15,7 +15,7 @@ use super::work::{StoredBreaker, Work};
 use super::{Failure, Global, Outcome, measure, output, settings};
 use crate::capability::clock::RealClock;
 use crate::capability::http::{Connection, Http, Transport};
-use crate::capability::logging::Logging;
+use crate::capability::logging::{self, Logging};
 use crate::plugin::{self, Mode, Plugin, Powers, RunError, RunRequest, Selection};
 use crate::store::{Access, Run, Store, StoreError, Tenant};
 
@@ -235,7 +235,7 @@ pub(crate) async fn run_tenant(
     let work = Work::begin(store, tenant, company.clone(), &run, kind, task.wait).await?;
     let breaker = StoredBreaker::of(store, company).await?;
     store.start_run(&run).await?;
-    let progress = Arc::new(Progress::new(bars, &tenant.name));
+    let progress = Arc::new(Progress::new(bars, &tenant.name, &run.id.to_string()));
     let watcher = Arc::clone(&progress);
     let http = Arc::new(
         Http::new(transport, connection)
@@ -265,10 +265,12 @@ pub(crate) async fn run_tenant(
         guest_peak_bytes: outcome.guest_peak_bytes,
     };
     let id = run.id.to_string();
-    let document = match &outcome.result {
+    let mut document = match &outcome.result {
         Ok(report) => result(&id, report, cost),
         Err(error) => broken(&id, code(error), &http.redactor().text(&error.to_string()), cost),
     };
+    // A guest says what others have told it.
+    logging::harmless_document(&mut document);
     if let Some(Err(reason)) = &outcome.dump {
         tracing::warn!("the plugin's memory could not be written: {reason}");
     }

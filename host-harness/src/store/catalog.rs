@@ -254,7 +254,7 @@ static LINKS: Shape = Shape {
         text("mk_modified_at"),
         text("crm_modified_at"),
         text("last_synced_at"),
-        member("metadata", "metadata", Kind::Json),
+        member("metadata", "metadata", Kind::Object),
     ]),
     indexes: &[
         index("metakocka_id", "metakocka_id", Key::Exact),
@@ -274,7 +274,16 @@ static SEEN: Shape = Shape {
     id: "metakocka_id",
     modified: "modified_at",
     company: true,
-    body: Body::Members(&[text("raw_hash"), text("tax_key"), text("email_key"), text("reason")]),
+    body: Body::Members(&[
+        text("raw_hash"),
+        text("tax_key"),
+        text("email_key"),
+        text("reason"),
+        text("code"),
+        text("name"),
+        text("email"),
+        text("phone"),
+    ]),
     indexes: &[index("tax_key", "tax_key", Key::Exact), index("email_key", "email_key", Key::Exact)],
 };
 

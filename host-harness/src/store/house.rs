@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::lease::{Lease, LeaseRequest, Leased};
 use super::sqlite::Sqlite;
 use super::{
-    Access, BreakerRecord, Connection, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write,
+    Access, BreakerRecord, Connection, LogQuery, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write,
 };
 use crate::seal::{Keys, Secret};
 
@@ -206,6 +206,15 @@ impl Store {
     pub async fn append_logs(&self, tenant: &Tenant, records: &[LogRecord]) -> Result<(), StoreError> {
         let Engine::Sqlite(sqlite) = &self.engine;
         sqlite.append_logs(tenant, records).await
+    }
+
+    /// Lines of the integration's log, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn logs(&self, tenant: &Tenant, query: &LogQuery) -> Result<Vec<LogRecord>, StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite.logs(tenant, query).await
     }
 
     /// The tenant's room, bound to the company it is connected to at this moment.

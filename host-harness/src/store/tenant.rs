@@ -122,10 +122,21 @@ pub struct LogRecord {
     pub error_code: Option<String>,
     /// `network`, …
     pub error_type: Option<String>,
-    /// Structured fields, cleaned of secrets by the writer.
+    /// Structured fields, cleaned of secrets by the writer; of a run's line `run_id` and `advice` among them.
     pub context: Option<serde_json::Value>,
     /// Words to filter by.
     pub tags: Vec<String>,
     /// How long it took.
     pub duration_ms: Option<u64>,
+}
+
+/// Which lines of the log are wanted, newest first.
+#[derive(Debug, Clone)]
+pub struct LogQuery {
+    /// Of this run only.
+    pub run: Option<Uuid>,
+    /// Of these levels.
+    pub levels: Vec<String>,
+    /// How many at most.
+    pub limit: u32,
 }
