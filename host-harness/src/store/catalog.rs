@@ -261,7 +261,16 @@ static SEEN: Shape = Shape {
     id: "metakocka_id",
     modified: "modified_at",
     company: true,
-    body: Body::Members(&[text("raw_hash"), text("tax_key"), text("email_key"), text("reason")]),
+    body: Body::Members(&[
+        text("raw_hash"),
+        text("tax_key"),
+        text("email_key"),
+        text("reason"),
+        text("code"),
+        text("name"),
+        text("email"),
+        text("phone"),
+    ]),
     indexes: &[index("tax_key", "tax_key", Key::Exact), index("email_key", "email_key", Key::Exact)],
 };
 

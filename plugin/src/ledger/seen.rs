@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unreadable::{Unreadable, body};
 use crate::metakocka::partner::Partner;
-use crate::model::{Field, MkId, RawHash, email_key, tax_key};
+use crate::model::{Field, Fields, MkId, RawHash, email_key, tax_key};
 use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; an entry's id is the partner's.
@@ -23,6 +23,40 @@ pub struct Seen {
     pub email_key: Option<String>,
     /// Why it has no link.
     pub reason: String,
+    /// What people recognise it by.
+    #[serde(flatten)]
+    pub shown: Shown,
+}
+
+/// What people recognise a record by; nothing is decided by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its visible number in Metakocka.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The company's name, else the person's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// E-mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Phone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+}
+
+impl Shown {
+    /// Out of the mapped fields.
+    #[must_use]
+    pub fn of(code: Option<&str>, fields: &Fields) -> Self {
+        let text = |field| fields.get(field).map(str::to_owned);
+        Self {
+            code: code.map(str::to_owned),
+            name: text(Field::Company).or_else(|| text(Field::FullName)),
+            email: text(Field::Email),
+            phone: text(Field::Phone),
+        }
+    }
 }
 
 impl Seen {
@@ -43,13 +77,20 @@ impl Seen {
             tax_key: partner.fields.get(Field::TaxNumber).and_then(tax_key),
             email_key: partner.fields.get(Field::Email).and_then(email_key),
             reason: reason.to_owned(),
+            shown: Shown::of(partner.code.as_deref(), &partner.fields),
         }
     }
 
     /// A partner that could not even be read.
     #[must_use]
     pub fn unreadable(hash: RawHash) -> Self {
-        Self { raw_hash: hash.to_string(), tax_key: None, email_key: None, reason: "unreadable".to_owned() }
+        Self {
+            raw_hash: hash.to_string(),
+            tax_key: None,
+            email_key: None,
+            reason: "unreadable".to_owned(),
+            shown: Shown::default(),
+        }
     }
 
     /// The write that stores it, whatever is there: the bytes just seen are the newest anybody knows.

@@ -3,7 +3,7 @@
 use super::context::{KIND, Run};
 use super::effect::Effect;
 use super::merge::{Merged, Parked, Replacement, Side};
-use super::report::RecordError;
+use super::report::{Class, RecordError};
 use crate::crm::{COLLECTION, Contact, Names, NewContact, deactivation, update};
 use crate::ledger::{Base, Conflict, Link, LinkState, LinkStatus, Overwritten, Quarantined, Seen, Severity};
 use crate::metakocka::partner::Partner;
@@ -160,17 +160,18 @@ fn remember_names(base: &mut Base, contact: &Contact, to_crm: &[Replacement], na
     }
 }
 
-/// A new contact made from a partner, and its link.
+/// A new contact made from a partner, and its link: its id and the writes.
 #[must_use]
-pub fn create_contact(run: &Run<'_>, partner: &Partner, was_seen: bool) -> Vec<Write> {
+pub fn create_contact(run: &Run<'_>, partner: &Partner, was_seen: bool) -> (CrmId, Vec<Write>) {
     let id = run.new_id();
+    let contact_id = CrmId(id.clone());
     let names = partner.fields.get(Field::FullName).map(Names::split).unwrap_or_default();
     let body = serde_json::to_vec(&NewContact { fields: &partner.fields, names: &names }).unwrap_or_default();
     let link = Link::first(&id, partner, &names, &run.began_text);
     let contact = Write { collection: COLLECTION, id, expect: Expect::Absent, change: Change::Put(body) };
     let mut writes = vec![contact, link];
     writes.extend(was_seen.then(|| Seen::forget(&partner.id)));
-    writes
+    (contact_id, writes)
 }
 
 /// A link between a contact and a partner that were strangers so far: nothing is agreed on yet.
@@ -255,17 +256,11 @@ pub struct Verdict<'a> {
 #[must_use]
 pub fn quarantine(run: &Run<'_>, verdict: Verdict<'_>, effect: &mut Effect) -> Write {
     run.has_quarantine.set(true);
-    if verdict.severity == Severity::Quarantined {
-        let id = match (verdict.crm_id, verdict.metakocka_id) {
-            (Some(id), _) => id.0.as_str(),
-            (_, Some(id)) => id.0.as_str(),
-            _ => "unknown",
-        };
-        effect.failure = Some(RecordError {
-            id: id.to_owned(),
-            error: verdict.reason.clone(),
-            code: verdict.code.to_owned(),
-        });
+    let ids = (verdict.crm_id, verdict.metakocka_id);
+    let said = |class| Some(RecordError::of(ids, verdict.reason.clone(), verdict.code, class));
+    match verdict.severity {
+        Severity::Quarantined => effect.failure = said(Class::Record),
+        Severity::NeedsReview => effect.review = said(Class::Review),
     }
     Quarantined {
         kind: KIND.to_owned(),

@@ -415,7 +415,9 @@ fn first_seen(run: &Run<'_>, link: &Link, fresh: &Read) -> Time {
 
 /// The writes that follow from how a pair's update ended, and what they count for.
 fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
-    let mut effect = Effect { conflicts: pair.merged.contested, ..Effect::default() };
+    let parked = !pair.merged.parked.is_empty();
+    let effect = Effect { conflicts: pair.merged.contested, parked, ..Effect::default() };
+    let mut effect = effect.about(&pair.contact.id, &pair.link.partner);
     let crm_updated = Effect::crm_updated(!pair.merged.to_crm.is_empty());
     let writes = match sent {
         Sent::Done(after) => return after_update(run, pair, after, effect),
@@ -684,7 +686,8 @@ async fn settle_lost(run: &Run<'_>, open: &[Pair], results: &[Sent], lost: Vec<u
             effect: Effect {
                 metakocka_updated: u64::from(matches!(sent, Sent::Done(_))),
                 ..Effect::default()
-            },
+            }
+            .about(&pair.contact.id, &pair.link.partner),
         });
     }
     let stored = run.store(groups).await?;

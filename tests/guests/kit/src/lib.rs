@@ -81,7 +81,7 @@ macro_rules! guest {
                     _after: Option<String>,
                     _limit: u32,
                 ) -> Result<$crate::UnsyncedPage, $crate::Failure> {
-                    Ok($crate::UnsyncedPage { rows: Vec::new(), next: None })
+                    Ok($crate::UnsyncedPage { rows: Vec::new(), next: None, total: Some(0), never_scanned: true })
                 }
             }
 
