@@ -102,6 +102,7 @@ impl Links {
                     "state": body.get("state").cloned().unwrap_or_else(|| json!("live")),
                     "error": member("sync_error"),
                     "last_synced_at": member("last_synced_at"),
+                    "metadata": member("metadata"),
                 })
             })
             .collect();
@@ -189,8 +190,8 @@ impl Unsynced {
         let transport = transport()?;
         let mut rows = Vec::new();
         let mut after = None;
-        let (mut total, mut never_scanned) = (0, false);
-        loop {
+        let mut total = 0;
+        let never_scanned = loop {
             // What is stored answers this: no connection is lent.
             let http = Arc::new(Http::unconnected(&transport));
             let powers = Powers {
@@ -206,7 +207,6 @@ impl Unsynced {
                 .result
                 .map_err(Failure::failed)?;
             total = page.total.unwrap_or(total);
-            never_scanned = page.never_scanned;
             rows.extend(page.rows.into_iter().map(|row| {
                 json!({
                     "kind": self.of.kind.name(),
@@ -223,9 +223,9 @@ impl Unsynced {
             }));
             after = page.next;
             if after.is_none() {
-                break;
+                break page.never_scanned;
             }
-        }
+        };
         show(
             global,
             rows,

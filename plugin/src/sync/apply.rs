@@ -57,14 +57,24 @@ pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -
         });
     }
     remember_names(&mut settled.link.base, settled.contact, settled.to_crm, names);
+    if settled.link.is_in_step() {
+        settled.link.error = None;
+    }
     let unchanged = before.is_some_and(|before| {
         before.base == settled.link.base
             && before.raw_hash == settled.link.raw_hash
             && before.status == settled.link.status
             && before.state == settled.link.state
             && before.code == settled.link.code
+            && before.error == settled.link.error
+            && before.rest == settled.link.rest
     });
     if !unchanged {
+        if settled.link.is_in_step() {
+            let written = !settled.to_crm.is_empty() || settled.revive;
+            let modified = if written { at.clone() } else { settled.contact.modified.text() };
+            settled.link.crm_modified = Some(modified);
+        }
         writes.push(settled.link.write(&at));
     }
     for change in settled.to_crm.iter().filter(|change| change.old.is_some()) {
@@ -186,6 +196,11 @@ fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
         base: Base::default(),
         raw_hash: Some(partner.raw_hash),
         first_seen: Some(run.now()),
+        rest: partner.rest.clone(),
+        error: None,
+        last_synced: None,
+        crm_modified: None,
+        crm_hash: None,
     }
 }
 

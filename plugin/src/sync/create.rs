@@ -603,6 +603,11 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         base: Base::default(),
         raw_hash: read.map(|read| read.partner.raw_hash),
         first_seen: Some(run.now()),
+        rest: read.and_then(|read| read.partner.rest.clone()),
+        error: None,
+        last_synced: None,
+        crm_modified: None,
+        crm_hash: None,
     };
     let mut to_crm = Vec::new();
     for field in Field::ALL {

@@ -373,6 +373,7 @@ fn linked(
         base: merged.base.clone(),
         raw_hash: Some(partner.raw_hash),
         first_seen: Some(seen),
+        rest: partner.rest.clone(),
         ..link.clone()
     };
     next.base.deactivated = false;
@@ -542,7 +543,12 @@ fn crm_gone(run: &Run<'_>, link: &Link, partner: &Partner) -> Outcome {
     if run.gate.is_dry() || (link.state == LinkState::CrmGone && link.raw_hash == Some(partner.raw_hash)) {
         return Outcome::default();
     }
-    let next = Link { state: LinkState::CrmGone, raw_hash: Some(partner.raw_hash), ..link.clone() };
+    let next = Link {
+        state: LinkState::CrmGone,
+        raw_hash: Some(partner.raw_hash),
+        rest: partner.rest.clone(),
+        ..link.clone()
+    };
     Outcome { writes: vec![next.write(&run.began_text)], ..Outcome::default() }
 }
 

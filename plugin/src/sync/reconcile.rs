@@ -423,7 +423,7 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
         Sent::Done(after) => return after_update(run, pair, after, effect),
         Sent::Nothing => {
             let status = apply::status(&pair.merged, false);
-            let mut writes = without_update(run, pair, status);
+            let mut writes = without_update(run, pair, status, None);
             effect.join(crm_updated);
             writes.extend(cleared(run, pair, &mut effect));
             if run.has_quarantine.get() && pair.merged.cleared.is_empty() {
@@ -432,7 +432,7 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
             writes
         }
         Sent::Refused(reason) => {
-            let mut writes = without_update(run, pair, LinkStatus::Error);
+            let mut writes = without_update(run, pair, LinkStatus::Error, Some(reason.clone()));
             effect.join(crm_updated);
             writes.extend(no_history(run, pair, |_| true));
             writes.push(refused(run, pair, reason.clone(), "refused", &mut effect));
@@ -442,10 +442,10 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
         Sent::Unknown(_) if pair.merged.to_crm.is_empty() => Vec::new(),
         Sent::Unknown(_) => {
             effect.join(crm_updated);
-            without_update(run, pair, LinkStatus::Pending)
+            without_update(run, pair, LinkStatus::Pending, pair.link.error.clone())
         }
         Sent::Withheld(_) => {
-            let mut writes = without_update(run, pair, LinkStatus::Pending);
+            let mut writes = without_update(run, pair, LinkStatus::Pending, pair.link.error.clone());
             effect.join(crm_updated);
             writes.extend(no_history(run, pair, |_| true));
             writes
@@ -455,13 +455,15 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
 }
 
 /// What may be stored although Metakocka was not told: everything but the fields it was to be told.
-fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<Write> {
+fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus, error: Option<String>) -> Vec<Write> {
     let link = Link {
         code: pair.fresh.partner.code.clone(),
         status,
         base: pair.merged.base.clone(),
         raw_hash: Some(pair.fresh.partner.raw_hash),
         first_seen: Some(first_seen(run, &pair.link, &pair.fresh)),
+        rest: pair.fresh.partner.rest.clone(),
+        error,
         ..pair.link.clone()
     };
     let settled = Settled {
@@ -551,6 +553,8 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
         run.once_more.borrow_mut().insert(pair.contact.id.clone());
     }
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
+    let error = (!ignored.is_empty())
+        .then(|| format!("Metakocka accepted the update but did not store: {}", ignored.join(", ")));
     // What was sent and ignored, all of it, was no update.
     let sent = pair.merged.to_metakocka.len() - pair.deferred.len();
     effect.metakocka_updated += u64::from(ignored.len() < sent);
@@ -563,6 +567,8 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
             base: again.base.clone(),
             raw_hash: Some(after.partner.raw_hash),
             first_seen: Some(run.now()),
+            rest: after.partner.rest.clone(),
+            error: error.clone(),
             ..link
         },
         to_crm: &to_crm,
@@ -573,9 +579,8 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
     };
     let mut writes = apply::settled(run, settled, Some(&pair.link));
     writes.extend(cleared(run, pair, &mut effect));
-    if !ignored.is_empty() {
+    if let Some(reason) = error {
         writes.extend(no_history(run, pair, |field| ignored.contains(&field.name())));
-        let reason = format!("Metakocka accepted the update but did not store: {}", ignored.join(", "));
         writes.push(refused(run, pair, reason, "not-taken", &mut effect));
     } else if run.has_quarantine.get() && pair.merged.cleared.is_empty() {
         writes.push(Quarantined::release(Quarantined::crm_entry(&pair.contact.id)));
@@ -644,7 +649,7 @@ fn give_up(
         return Decided::Nothing;
     }
     let mut effect = Effect::default();
-    let link = Link { status: LinkStatus::Error, ..link.clone() };
+    let link = Link { status: LinkStatus::Error, error: Some(reason.clone()), ..link.clone() };
     let verdict = Verdict {
         side: Side::Crm,
         crm_id: Some(&contact.id),
