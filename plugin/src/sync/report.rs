@@ -167,7 +167,9 @@ impl Report {
     /// Counts a record that failed.
     pub fn fail(&mut self, error: RecordError) {
         self.failed += 1;
-        self.note(Happened::Failed, error.side(), error.crm_id.as_ref(), error.metakocka_id.as_ref());
+        if error.crm_id.is_some() || error.metakocka_id.is_some() {
+            self.note(Happened::Failed, error.side(), error.crm_id.as_ref(), error.metakocka_id.as_ref());
+        }
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(error);
         }
