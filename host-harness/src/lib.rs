@@ -3,6 +3,8 @@
 //! [`plugin`] runs the component, [`capability`] is what it can reach, [`store`] keeps everything, [`seal`] keeps the
 //! keys, [`cli`] is what people type.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod capability;
 pub mod cli;
 pub mod plugin;

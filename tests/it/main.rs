@@ -19,6 +19,7 @@ mod limits;
 #[cfg(test)]
 mod lost_answers;
 #[cfg(test)]
+mod output;
 mod plans;
 #[cfg(test)]
 mod promise;

@@ -196,7 +196,7 @@ impl Line<'_> {
 }
 
 /// Not a control character, and none of those that turn the direction of text around.
-fn is_harmless(character: char) -> bool {
+pub(crate) fn is_harmless(character: char) -> bool {
     !character.is_control()
         && !matches!(
             character,

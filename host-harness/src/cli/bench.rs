@@ -76,7 +76,7 @@ fn show(document: &Value) {
     );
     for name in ["created", "answers_lost", "duplicates", "lost", "calls", "cpu_s"] {
         if let Some(value) = document.get(name) {
-            println!("{name}: {value}");
+            output::print_line(format_args!("{name}: {value}"));
         }
     }
 }

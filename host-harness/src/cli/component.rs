@@ -24,9 +24,13 @@ impl Component {
         if global.json {
             output::print_json(&json!({ "file": self.out, "bytes": COMPONENT.len(), "imports": imports }));
         } else {
-            println!("{} ({} KiB). It asks its host for:", self.out.display(), COMPONENT.len() / 1024);
+            output::print_line(format_args!(
+                "{} ({} KiB). It asks its host for:",
+                self.out.display(),
+                COMPONENT.len() / 1024
+            ));
             for import in imports {
-                println!("  {import}");
+                output::print_line(format_args!("  {import}"));
             }
         }
         Ok(())

@@ -137,9 +137,9 @@ async fn resolve(
             &json!({ "id": id, "take": side, "settled": !open, "success": success && !open, "sync": result }),
         );
     } else {
-        println!("{}", describe(&tenant.name, &result));
+        output::print_line(format_args!("{}", describe(&tenant.name, &result)));
         if !open {
-            println!("Conflict {id} is settled: {side} counts.");
+            output::print_line(format_args!("Conflict {id} is settled: {side} counts."));
         }
     }
     if open {

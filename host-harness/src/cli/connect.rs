@@ -73,12 +73,12 @@ impl Connect {
                 "company_id": self.company_id.trim(),
             }));
         } else {
-            println!(
+            output::print_line(format_args!(
                 "Connected {} to company {} at {}. The secret key is stored sealed.",
                 tenant.name,
                 self.company_id.trim(),
                 connection.base_url()
-            );
+            ));
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Connect {
         } else if let Ok(text) = std::env::var("HARNESS_SECRET_KEY") {
             text
         } else if std::io::stdin().is_terminal() {
-            eprint!("Secret key: ");
+            output::ask("Secret key: ");
             let mut line = String::new();
             std::io::stdin()
                 .lock()
@@ -137,7 +137,7 @@ impl TestConnection {
                 if global.json {
                     output::print_json(&json!({ "success": true, "tenant": tenant.name, "message": text }));
                 } else {
-                    println!("{}: {text}", tenant.name);
+                    output::print_line(format_args!("{}: {text}", tenant.name));
                 }
                 Ok(())
             }

@@ -1,7 +1,7 @@
 //! `crm import|export|delete`: the CRM's own door to its records, as JSON lines.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
@@ -249,13 +249,13 @@ async fn import(
     if global.json {
         output::print_json(&json!({ "success": bad.is_empty(), "imported": imported, "errors": errors }));
     } else {
-        println!("{imported} records imported into {}", tenant.name);
+        output::print_line(format_args!("{imported} records imported into {}", tenant.name));
     }
     if bad.is_empty() {
         return Ok(());
     }
     for bad in bad.iter().take(20) {
-        eprintln!("line {}: {}", bad.number, bad.reason);
+        output::print_error(format_args!("line {}: {}", bad.number, bad.reason));
     }
     if global.json {
         return Err(Failure::Reported);
@@ -274,20 +274,21 @@ async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Out
     let session = Session::open(global, Access::Read).await?;
     let tenant = session.tenant(tenant).await?;
     let storage = session.store.storage(&tenant).await?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut after: Option<String> = None;
     loop {
         let page = storage.scan(collection.collection(), after.as_deref(), &[], 1_000).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
+        let mut lines = String::new();
         for entry in &page {
-            if writeln!(out, "{}", line(&entry.id, &entry.body)?).is_err() {
-                // Whoever reads has seen enough.
-                return Ok(());
-            }
+            lines.push_str(&line(&entry.id, &entry.body)?.to_string());
+            lines.push('\n');
+        }
+        output::print(&lines);
+        if !output::is_open() {
+            break;
         }
     }
-    let _ = out.flush();
     Ok(())
 }
 
@@ -320,7 +321,10 @@ async fn delete(global: &Global, tenant: &str, collection: CrmCollection, ids: V
     if global.json {
         output::print_json(&json!({ "success": true, "deleted": count }));
     } else {
-        println!("{count} records deleted from {}; their partners in Metakocka are left alone", tenant.name);
+        output::print_line(format_args!(
+            "{count} records deleted from {}; their partners in Metakocka are left alone",
+            tenant.name
+        ));
     }
     Ok(())
 }

@@ -104,9 +104,9 @@ impl Demo {
         if global.json {
             output::print_json(&json!({ "steps": stage.steps }));
         } else {
-            println!(
+            output::print_line(format_args!(
                 "Where to go from here: `host-harness sandbox`, `tenant add`, `connect`, `sync` - see README.md."
-            );
+            ));
         }
         alfa.erp.stop().await;
         beta.erp.stop().await;
@@ -159,7 +159,7 @@ impl Stage {
 
     fn say(&self, text: &str) {
         if !self.quiet {
-            println!("{text}");
+            output::print_line(format_args!("{text}"));
         }
     }
 

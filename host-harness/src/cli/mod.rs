@@ -139,12 +139,15 @@ pub(crate) type Outcome = Result<(), Failure>;
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     start_logging();
     let runtime = match crate::plugin::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the system gives no threads: {error}");
+            output::print_error(format_args!("error: the system gives no threads: {error}"));
             return ExitCode::from(2);
         }
     };
@@ -153,18 +156,53 @@ pub fn main() -> ExitCode {
     // Nothing that is still under way matters any more, and waiting for it would only delay the answer.
     runtime.shutdown_background();
     let (code, message) = match outcome {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Reported) => return ExitCode::from(1),
-        Err(Failure::HeldAndReported) => return ExitCode::from(3),
-        Err(Failure::Failed(message)) => (1, message),
-        Err(Failure::Usage(message)) => (2, message),
-        Err(Failure::Held(message)) => (3, message),
+        Ok(()) => (0, None),
+        Err(Failure::Reported) => (1, None),
+        Err(Failure::HeldAndReported) => (3, None),
+        Err(Failure::Failed(message)) => (1, Some(message)),
+        Err(Failure::Usage(message)) => (2, Some(message)),
+        Err(Failure::Held(message)) => (3, Some(message)),
     };
-    if json {
-        output::print_json(&serde_json::json!({ "success": false, "error": message }));
+    end(code, message.as_deref(), json)
+}
+
+/// Says why a command did not do its work, and ends the output.
+fn end(code: u8, message: Option<&str>, json: bool) -> ExitCode {
+    if let Some(message) = message {
+        if json {
+            output::print_json(&serde_json::json!({ "success": false, "error": message }));
+        }
+        output::print_error(format_args!("error: {message}"));
     }
-    eprintln!("error: {message}");
-    ExitCode::from(code)
+    match output::finish() {
+        Ok(()) => ExitCode::from(code),
+        Err(message) => {
+            output::print_error(format_args!("error: {message}"));
+            ExitCode::from(code.max(1))
+        }
+    }
+}
+
+/// What the argument parser answers: help and version are output like any other, a wrong argument is one document with
+/// `--json` like any other refusal.
+fn refuse(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            output::print(&error.render().to_string());
+            end(0, None, json)
+        }
+        _ if json => {
+            let text = error.render().to_string();
+            let message = text.trim().trim_start_matches("error: ").to_owned();
+            end(2, Some(&message), json)
+        }
+        _ => {
+            output::print_error(error.render().to_string().trim_end());
+            end(2, None, json)
+        }
+    }
 }
 
 async fn dispatch(cli: Cli) -> Outcome {

@@ -112,10 +112,16 @@ fn show(items: &[Value], tenant: &str, file: Option<&Path>) {
         .collect();
     output::print_table(&["action", "crm_id", "metakocka_id", "what"], &rows, "There is nothing to do.");
     if items.len() > MOST {
-        println!("... and {} more; --json or --out FILE shows all", items.len() - MOST);
+        output::print_line(format_args!(
+            "... and {} more; --json or --out FILE shows all",
+            items.len() - MOST
+        ));
     }
     if let Some(file) = file {
-        println!("Carry it out with: host-harness sync --tenant {tenant} --plan {}", file.display());
+        output::print_line(format_args!(
+            "Carry it out with: host-harness sync --tenant {tenant} --plan {}",
+            file.display()
+        ));
     }
 }
 

@@ -111,7 +111,7 @@ async fn retry(global: &Global, tenant: &str, ids: &[String], direction: Option<
         if global.json {
             output::print_json(&json!({ "success": true, "retried": 0 }));
         } else {
-            println!("Quarantine is empty.");
+            output::print_line(format_args!("Quarantine is empty."));
         }
         return Ok(());
     }
@@ -134,7 +134,7 @@ async fn retry(global: &Global, tenant: &str, ids: &[String], direction: Option<
     if global.json {
         output::print_json(&json!({ "success": success, "retried": selected.len(), "sync": result }));
     } else {
-        println!("{}", describe(&tenant.name, &result));
+        output::print_line(format_args!("{}", describe(&tenant.name, &result)));
     }
     if success { Ok(()) } else { Err(Failure::Reported) }
 }

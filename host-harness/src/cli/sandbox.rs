@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, output};
 
 /// Runs until it is stopped. The first line says how to reach it, as JSON.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ impl Sandbox {
             ..metakocka_sandbox::Options::default()
         };
         let mut running = metakocka_sandbox::start(options).await.map_err(Failure::usage)?;
-        println!("{}", running.announcement());
+        output::print_line(format_args!("{}", running.announcement()));
         let _ = std::io::stdout().flush();
         tokio::select! {
             () = running.wait() => {}

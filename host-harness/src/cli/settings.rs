@@ -97,6 +97,18 @@ const KNOWN: &[Known] = &[
         meaning: "country of a partner made from a contact that names none: ISO code or name",
     },
     Known {
+        key: "contacts.same-company",
+        shape: Shape::Word(&["review", "separate"]),
+        default: "review",
+        meaning: "contacts of one company name without a tax or registration number: ask, or make a partner of each",
+    },
+    Known {
+        key: "contacts.rename",
+        shape: Shape::Word(&["review", "send"]),
+        default: "review",
+        meaning: "another company name in a linked contact whose tax number stays: ask, or rename the partner",
+    },
+    Known {
         key: "create.settle-seconds",
         shape: Shape::Number { least: 0, most: 86_400 },
         default: "150",
@@ -256,7 +268,10 @@ impl Settings {
                 if global.json {
                     output::print_json(&json!({ "key": key, "value": value }));
                 } else {
-                    println!("{}", value.map_or_else(|| "(default)".to_owned(), plain));
+                    output::print_line(format_args!(
+                        "{}",
+                        value.map_or_else(|| "(default)".to_owned(), plain)
+                    ));
                 }
             }
             Self::Set { tenant, key, value } => {
@@ -272,7 +287,7 @@ impl Settings {
                 if global.json {
                     output::print_json(&json!({ "key": key, "value": parsed }));
                 } else {
-                    println!("{}: {key} = {value}", tenant.name);
+                    output::print_line(format_args!("{}: {key} = {value}", tenant.name));
                 }
             }
             Self::List { tenant } => {

@@ -174,7 +174,7 @@ impl Sync {
             };
             success &= result.get("success") == Some(&Value::Bool(true));
             if !global.json {
-                println!("{}", describe(&tenant.name, &result));
+                output::print_line(format_args!("{}", describe(&tenant.name, &result)));
             }
             if tenants.len() > 1
                 && let Some(members) = result.as_object_mut()

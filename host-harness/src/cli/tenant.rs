@@ -46,7 +46,7 @@ impl Tenant {
                 if global.json {
                     output::print_json(&row(&tenant));
                 } else {
-                    println!("Added tenant {} ({})", tenant.name, tenant.id);
+                    output::print_line(format_args!("Added tenant {} ({})", tenant.name, tenant.id));
                 }
             }
             Self::List => {

@@ -104,6 +104,15 @@ impl Key {
     }
 }
 
+/// Whether an e-mail or a tax number holds more than plain signs, so that their indexes cannot tell every spelling: the rule
+/// of the derived column `marked` of the table `contacts`.
+pub fn is_marked(email: Option<&str>, tax_number: Option<&str>) -> bool {
+    let email = email.and_then(|email| Key::Email.normal(email)).unwrap_or_default();
+    let tax = tax_number.and_then(|number| Key::Tax.normal(number)).unwrap_or_default();
+    email.chars().any(|sign| !('!'..='~').contains(&sign) || ";,<>():\"".contains(sign))
+        || tax.chars().any(|sign| !sign.is_ascii_digit() && !sign.is_ascii_uppercase())
+}
+
 impl Index {
     /// The compared form of a key; `None` matches nothing.
     pub fn normal(&self, key: &str) -> Option<String> {
@@ -220,7 +229,11 @@ static CONTACTS: Shape = Shape {
         text("updatedat"),
         member("custom", "custom", Kind::Object),
     ]),
-    indexes: &[index("email", "email_key", Key::Email), index("tax_number", "tax_key", Key::Tax)],
+    indexes: &[
+        index("email", "email_key", Key::Email),
+        index("tax_number", "tax_key", Key::Tax),
+        Index { name: "marked", column: "marked", member: "email", key: Key::Exact, only: None },
+    ],
 };
 
 static LINKS: Shape = Shape {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::catalog::{Body, Shape};
+use super::catalog::{Body, Shape, is_marked};
 use super::record::Record;
 use super::{
     Change, ChangePage, Collection, CommitOutcome, Entry, Expectation, Found, LostRace, MAX_ITEMS, MAX_SCAN,
@@ -240,7 +240,16 @@ impl Storage for Room {
         let shape = collection.shape();
         let (_, index) = limits::index(shape, index)?;
         self.read(|tenant| {
+            let text = |kept: &Kept, member| {
+                let held = kept.record.as_ref()?.get(shape.members(), member)?;
+                serde_json::from_str::<String>(held).ok()
+            };
             let held = |kept: &Kept| {
+                if index.name == "marked" {
+                    let marked =
+                        is_marked(text(kept, "email").as_deref(), text(kept, "tax_number").as_deref());
+                    return marked.then(|| "true".to_owned());
+                }
                 let held = kept.record.as_ref()?.get(shape.members(), index.member)?;
                 let held = serde_json::from_str::<String>(held).unwrap_or_else(|_| held.to_owned());
                 index.normal(&held)

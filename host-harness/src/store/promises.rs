@@ -488,7 +488,41 @@ async fn find_others(house: &dyn House) -> Kept {
     ] {
         equal(found(&*room, (collection, index), keys, 9).await?, hits(wanted), index)?;
     }
-    equal(found(&*room, (Collection::Links, "sync_status"), &["error"], 1).await?.len(), 1, "the limit")
+    equal(found(&*room, (Collection::Links, "sync_status"), &["error"], 1).await?.len(), 1, "the limit")?;
+    marked(house).await
+}
+
+/// The index of spellings the other two cannot tell.
+async fn marked(house: &dyn House) -> Kept {
+    let room = house.room("marked").await?;
+    let mut wanted = Vec::new();
+    let mut writes = Vec::new();
+    for (at, (member, value, is)) in [
+        ("email", "Ana@Alfa.example", false),
+        ("email", " ana+b@alfa.example ", false),
+        ("email", "ana@alfa.example; b@alfa.example", true),
+        ("email", "Ana <ana@alfa.example>", true),
+        ("email", "ana@\u{0161}ola.example", true),
+        ("email", "ana\u{200b}@alfa.example", true),
+        ("email", "ana b@alfa.example", true),
+        ("tax_number", "SI 1234-5678", false),
+        ("tax_number", "si12345678", false),
+        ("tax_number", "12'345'678", true),
+        ("tax_number", "SI 1234\u{2011}5678", true),
+        ("tax_number", "\u{ff11}\u{ff12}2345678", true),
+        ("tax_number", "1234+5678", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("m{at:02}");
+        writes.push(put(Collection::Contacts, &id, &format!(r#"{{"{member}":"{value}"}}"#)));
+        wanted.extend(is.then_some(id));
+    }
+    commit(&*room, writes).await?;
+    let got = found(&*room, (Collection::Contacts, "marked"), &["true"], 99).await?;
+    let wanted: Vec<(usize, &str)> = wanted.iter().map(|id| (0, id.as_str())).collect();
+    equal(got, hits(&wanted), "marked contacts")
 }
 
 async fn scan(house: &dyn House) -> Kept {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::unreadable::{Unreadable, body};
-use crate::model::match_key::name_address_key;
-use crate::model::{CrmId, Field, Fields, MkId, Time, email_key, parse_time, tax_key};
+use crate::model::match_key::{email_keys, name_address_key, tax_key};
+use crate::model::{CrmId, Field, Fields, MkId, Time, parse_time};
 use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; an entry's id is the contact's.
@@ -51,6 +51,8 @@ pub struct Intent {
     pub key_kind: KeyKind,
     /// The key.
     pub key: String,
+    /// The value the key was made of, as it is sent: Metakocka may keep it with its marks.
+    pub sent: Option<String>,
     /// Since when the outcome is unknown (in state `Unknown`, else when it was written).
     pub since: Time,
     /// Not before this moment may the next look decide anything.
@@ -68,6 +70,8 @@ struct Row {
     state: IntentState,
     key_kind: KeyKind,
     key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sent: Option<String>,
     since: String,
     until: String,
     #[serde(default)]
@@ -82,13 +86,14 @@ impl Intent {
     /// The intent to create a partner from these fields.
     #[must_use]
     pub fn new(contact: CrmId, fields: &Fields, now: Time) -> Self {
-        let (key_kind, key) = key_of(fields);
+        let (key_kind, key, sent) = key_of(fields);
         Self {
             contact,
             revision: None,
             state: IntentState::Planned,
             key_kind,
             key,
+            sent,
             since: now,
             until: now,
             misses: 0,
@@ -105,6 +110,7 @@ impl Intent {
             until,
             key_kind: KeyKind::Name,
             key: String::new(),
+            sent: None,
             ..Self::new(contact, &Fields::default(), now)
         }
     }
@@ -137,6 +143,7 @@ impl Intent {
             state: row.state,
             key_kind: row.key_kind,
             key: row.key,
+            sent: row.sent,
             since: time(&row.since)?,
             until: time(&row.until)?,
             misses: row.misses,
@@ -156,6 +163,7 @@ impl Intent {
             state: self.state,
             key_kind: self.key_kind,
             key: self.key.clone(),
+            sent: self.sent.clone(),
             since: self.since.text(),
             until: self.until.text(),
             misses: self.misses,
@@ -179,15 +187,17 @@ impl Intent {
     }
 }
 
-/// The strongest key of a record: tax number, else e-mail, else name and address.
-fn key_of(fields: &Fields) -> (KeyKind, String) {
-    if let Some(key) = fields.get(Field::TaxNumber).and_then(tax_key) {
-        return (KeyKind::Tax, key);
+/// The strongest key of a record, and the value it was made of: tax number, else e-mail, else name and address.
+fn key_of(fields: &Fields) -> (KeyKind, String, Option<String>) {
+    let sent = |field| fields.get(field).map(str::to_owned);
+    let tax = fields.get(Field::TaxNumber).and_then(|number| tax_key(number, fields.get(Field::Country)));
+    if let Some(key) = tax {
+        return (KeyKind::Tax, key.into(), sent(Field::TaxNumber));
     }
-    if let Some(key) = fields.get(Field::Email).and_then(email_key) {
-        return (KeyKind::Email, key);
+    if let Some(key) = fields.get(Field::Email).and_then(|value| email_keys(value).into_iter().next()) {
+        return (KeyKind::Email, key.into(), sent(Field::Email));
     }
-    (KeyKind::Name, name_key(fields))
+    (KeyKind::Name, name_key(fields), None)
 }
 
 /// Name, street and post code in one; see [`crate::model::match_key::name_address_key`].

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::unreadable::{Unreadable, body};
 use crate::metakocka::partner::Partner;
-use crate::model::{Field, Fields, MkId, RawHash, email_key, tax_key};
+use crate::model::match_key::{email_keys, tax_key};
+use crate::model::{Field, Fields, MkId, RawHash};
 use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; an entry's id is the partner's.
@@ -74,8 +75,16 @@ impl Seen {
     pub fn of(partner: &Partner, reason: &str) -> Self {
         Self {
             raw_hash: partner.raw_hash.to_string(),
-            tax_key: partner.fields.get(Field::TaxNumber).and_then(tax_key),
-            email_key: partner.fields.get(Field::Email).and_then(email_key),
+            tax_key: partner
+                .fields
+                .get(Field::TaxNumber)
+                .and_then(|number| tax_key(number, partner.fields.get(Field::Country)))
+                .map(String::from),
+            email_key: partner
+                .fields
+                .get(Field::Email)
+                .and_then(|value| email_keys(value).into_iter().next())
+                .map(String::from),
             reason: reason.to_owned(),
             shown: Shown::of(partner.code.as_deref(), &partner.fields),
         }

@@ -230,6 +230,12 @@ pub fn has_legal_form(name: &str) -> bool {
     split(name).1
 }
 
+/// What two spellings of one company's name share: letters and digits in order, without legal forms.
+#[must_use]
+pub fn company_key(name: &str) -> String {
+    split(name).0.concat()
+}
+
 /// The words that tell a name from others: folded, without legal forms, without what many names have and without
 /// single letters; where nothing is left, the words without legal forms.
 #[must_use]
@@ -247,7 +253,7 @@ pub fn significant_words(name: &str) -> Vec<String> {
 /// or one side has none. Names that carry different numbers (`Studio 1`, `Studio 2`) are different.
 #[must_use]
 pub fn names_agree(a: Option<&str>, b: Option<&str>) -> bool {
-    let whole = |name: Option<&str>| name.map(|name| split(name).0.concat()).unwrap_or_default();
+    let whole = |name: Option<&str>| name.map(company_key).unwrap_or_default();
     if whole(a) == whole(b) {
         return true;
     }

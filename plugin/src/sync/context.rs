@@ -154,6 +154,8 @@ pub struct Run<'a> {
     pub once_more: RefCell<IdSet<CrmId>>,
     /// How often in-doubt updates were looked at; they are not sent in a loop.
     pub updates_settled: Cell<u32>,
+    /// Contacts without a link this run has found the partner of: they stay candidates for whoever shares a key with them.
+    matched: RefCell<IdSet<CrmId>>,
     /// Contacts the plan under way has decided about.
     decided: RefCell<IdSet<CrmId>>,
     /// Contacts whose link the stored plan has made.
@@ -210,6 +212,7 @@ impl<'a> Run<'a> {
             revision: Cell::new(newest),
             crm_was_empty: Cell::new(empty),
             updates_settled: Cell::new(0),
+            matched: RefCell::default(),
             decided: RefCell::default(),
             admitted: RefCell::default(),
             foreign: Cell::new(0),
@@ -439,6 +442,17 @@ impl<'a> Run<'a> {
     #[must_use]
     pub fn follows_up(&self, id: &CrmId) -> bool {
         self.admitted.borrow().contains(id)
+    }
+
+    /// Remembers that this run has found the partner of a contact.
+    pub fn match_now(&self, id: &CrmId) {
+        self.matched.borrow_mut().insert(id.clone());
+    }
+
+    /// Whether this run has found the partner of a contact.
+    #[must_use]
+    pub fn is_matched(&self, id: &CrmId) -> bool {
+        self.matched.borrow().contains(id)
     }
 
     /// Says that another run of this tenant has taken or settled a record: this one leaves it to it.

@@ -15,7 +15,7 @@ use super::adopt::{Adoption, Linked};
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
-use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_key, only_one_claims};
+use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_keys, only_one_claims};
 use super::merge::{Replacement, Side};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
@@ -415,12 +415,20 @@ async fn read_back(
 ) -> Vec<Option<Result<Vec<Read>, CallError>>> {
     stream::iter(window.iter().zip(sends))
         .map(|(candidate, sent)| async move {
-            let key = match sent {
-                Sent::Created(id) => PartnerKey::Id(id.clone()),
-                Sent::Unknown(_) | Sent::Refused(_) => lookup_key(&candidate.intent, &candidate.fields),
+            let keys = match sent {
+                Sent::Created(id) => vec![PartnerKey::Id(id.clone())],
+                Sent::Unknown(_) | Sent::Refused(_) => lookup_keys(&candidate.intent, &candidate.fields),
                 Sent::Withheld(_) => return None,
             };
-            Some(run.client.partners(&key).await)
+            let mut found = Vec::new();
+            for key in &keys {
+                match run.client.partners(key).await {
+                    Ok(more) => found.extend(more),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            found.dedup_by(|a, b| a.partner.id == b.partner.id);
+            Some(Ok(found))
         })
         .buffered(IN_FLIGHT)
         .collect()
@@ -501,7 +509,7 @@ fn judge_send(
             &[("crm_id", &candidate.contact.id.0), ("error", &reason)],
         );
     }
-    let hits: Vec<Read> = found.into_iter().filter(|read| is_hit(&candidate.intent, read)).collect();
+    let hits: Vec<Read> = found.into_iter().filter(|read| is_hit(candidate, read)).collect();
     match judge(candidate, Ok((hits, Vec::new())), linked) {
         Look::Free(read) => {
             let linked = adopt(run, &candidate.contact, &candidate.intent, &read);

@@ -1,17 +1,23 @@
 //! Linking: which CRM record is this partner. Matching comes before creating, and never guesses.
+//!
+//! Storage finds candidates by plain spellings; what is marked as anything else is looked through here. Whether a candidate
+//! is the one, [`Identity::bond`] says.
 
 use super::context::{Run, Stop};
+use super::identity::{Bond, Identity};
 use super::index::Index;
 use super::unreadable::{Contacts, UnreadableContact, give_up};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{KeyKind, LINKS, Link, LinkState, OUTBOX, name_key};
 use crate::metakocka::client::PartnerKey;
 use crate::metakocka::partner::Partner;
-use crate::model::{ById, CrmId, Field, IdSet, email_key, tax_key};
+use crate::model::{ById, CrmId, IdSet};
 use crate::ports::Entry;
 
 /// More contacts than this under one key are not looked through.
 const CANDIDATES: u32 = 50;
+/// More marked contacts than this are not looked through.
+const MARKED: u32 = 10_000;
 
 /// What matching found for a partner without a link.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,11 +28,34 @@ pub enum Matched {
     One(Box<Contact>),
     /// A contact whose partner is gone from Metakocka and which has this partner's tax number: it was entered anew.
     Returned(Box<(Contact, Link)>),
-    /// More than one: a person has to say which.
-    Several(Vec<CrmId>),
+    /// A person has to say which, or whether.
+    Review {
+        /// For programs.
+        code: &'static str,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A contact that may be it cannot be looked at now: unreadable, or another run is creating its partner. The partner
     /// waits for the next run.
     Wait,
+}
+
+/// A contact that may be a partner.
+#[derive(Debug, Clone)]
+struct Candidate {
+    contact: Contact,
+    identity: Identity,
+    /// Its link, when it has one: its partner may be gone, or this run has just made it.
+    link: Option<Link>,
+}
+
+/// Everything in storage that may be one of a page's partners.
+#[derive(Debug, Default)]
+struct Pool {
+    candidates: Vec<Candidate>,
+    unreadable: Vec<UnreadableContact>,
+    /// The keys under which unreadable ones were found.
+    unreadable_keys: IdSet<String>,
 }
 
 /// Matches partners with the contacts that have no link: by tax number, else by e-mail.
@@ -39,235 +68,231 @@ pub async fn match_contacts(
     partners: &[&Partner],
     index: &Index,
 ) -> Result<Vec<Matched>, Stop> {
-    if run.crm_was_empty.get() {
+    if run.crm_was_empty.get() || partners.is_empty() {
         return Ok(vec![Matched::None; partners.len()]);
     }
-    let mut by_tax = candidates(run, partners, "tax_number", |partner| {
-        partner.fields.get(Field::TaxNumber).and_then(tax_key)
-    })
-    .await?;
-    let by_email =
-        candidates(run, partners, "email", |partner| partner.fields.get(Field::Email).and_then(email_key))
-            .await?;
-    really_gone(run, &mut by_tax, index).await?;
+    let identities: Vec<Identity> = partners.iter().map(|partner| Identity::of_partner(partner)).collect();
+    let pool = pool(run, &identities).await?;
+    let busy = busy(run, &pool).await?;
     let own = own_creates(run, partners).await?;
-    let busy = busy(run, [&by_tax, &by_email]).await?;
-    let mut taken: IdSet<CrmId> = IdSet::default();
     let mut matches = Vec::with_capacity(partners.len());
-    for position in 0..partners.len() {
-        let free = |found: &[Claims]| -> Option<Claims> {
-            let mut claims = found.get(position)?.clone();
-            claims.contacts.retain(|contact| !taken.contains(&contact.id));
-            (!claims.is_empty()).then_some(claims)
+    for (identity, own) in identities.iter().zip(own) {
+        let matched = match choose(identity, &pool, run) {
+            Choice::None => own.map_or(Matched::None, |contact| Matched::One(Box::new(contact))),
+            Choice::Unreadable => Matched::Wait,
+            Choice::One(contact) if busy.contains(&contact.id) => Matched::Wait,
+            Choice::One(contact) => Matched::One(Box::new(contact)),
+            Choice::Returned(contact, link) => match really_gone(run, &link, index).await? {
+                true => Matched::Returned(Box::new((contact, link))),
+                false => Matched::None,
+            },
+            Choice::Review { code, reason } => Matched::Review { code, reason },
         };
-        let found = [&by_tax[..], &by_email, &own].into_iter().find_map(free).unwrap_or_default();
-        let returned = by_tax.get(position).map(|claims| claims.gone.as_slice()).unwrap_or_default();
-        let waits =
-            !found.unreadable.is_empty() || found.contacts.iter().any(|contact| busy.contains(&contact.id));
-        matches.push(match (found.contacts.as_slice(), returned) {
-            _ if waits => Matched::Wait,
-            ([], []) => Matched::None,
-            ([], [pair]) if taken.insert(pair.0.id.clone()) => Matched::Returned(Box::new(pair.clone())),
-            ([contact], []) => {
-                taken.insert(contact.id.clone());
-                Matched::One(Box::new(contact.clone()))
-            }
-            (several, returned) => Matched::Several(
-                several
-                    .iter()
-                    .chain(returned.iter().map(|(contact, _)| contact))
-                    .map(|contact| contact.id.clone())
-                    .collect(),
-            ),
-        });
+        if let Matched::One(contact) = &matched {
+            run.match_now(&contact.id);
+        } else if let Matched::Returned(pair) = &matched {
+            run.match_now(&pair.0.id);
+        }
+        matches.push(matched);
     }
-    let unreadable = [by_tax, by_email].into_iter().flatten().flat_map(|claims| claims.unreadable);
-    give_up(run, unreadable.collect()).await?;
+    give_up(run, pool.unreadable).await?;
     Ok(matches)
 }
 
-/// Keeps of the linked candidates those whose partner is gone: known to be, or missing from the list under way and missed by
-/// a direct look-up too.
-async fn really_gone(run: &Run<'_>, found: &mut [Claims], index: &Index) -> Result<(), Stop> {
-    for claims in found {
-        let mut gone = Vec::new();
-        for (contact, link) in std::mem::take(&mut claims.gone) {
-            if link.state == LinkState::ErpGone {
-                gone.push((contact, link));
-            } else if index.is_missing(&link.partner) {
-                run.report().calls_least += 1;
-                if run.client.partners(&PartnerKey::Id(link.partner.clone())).await?.is_empty() {
-                    gone.push((contact, link));
-                }
-            }
-        }
-        claims.gone = gone;
+/// What the candidates say about one partner.
+enum Choice {
+    None,
+    One(Contact),
+    Returned(Contact, Link),
+    Unreadable,
+    Review { code: &'static str, reason: String },
+}
+
+/// Chooses among all that share a key, those this run has linked already included: what was ambiguous when the run began does
+/// not become certain by striking out.
+fn choose(identity: &Identity, pool: &Pool, run: &Run<'_>) -> Choice {
+    let bound = |bond: Bond| -> Vec<&Candidate> {
+        pool.candidates.iter().filter(|candidate| identity.bond(&candidate.identity) == bond).collect()
+    };
+    let is_taken = |candidate: &Candidate| run.is_matched(&candidate.contact.id);
+    if identity
+        .tax_forms()
+        .iter()
+        .chain(&identity.email_forms())
+        .any(|key| pool.unreadable_keys.contains(key))
+    {
+        return Choice::Unreadable;
     }
-    Ok(())
+    let by_tax = bound(Bond::TaxNumber);
+    match by_tax.as_slice() {
+        [] => {}
+        [only] if is_taken(only) => return Choice::None,
+        [only] => {
+            return match &only.link {
+                None => Choice::One(only.contact.clone()),
+                Some(link) => Choice::Returned(only.contact.clone(), link.clone()),
+            };
+        }
+        several => return ambiguous(several),
+    }
+    let free = |found: Vec<&'_ Candidate>| -> Vec<Candidate> {
+        // A live link is no candidate for a weak key, unless this run has just made it.
+        found
+            .into_iter()
+            .filter(|candidate| candidate.link.is_none() || is_taken(candidate))
+            .cloned()
+            .collect()
+    };
+    let (called_alike, others) = (free(bound(Bond::Email)), free(bound(Bond::EmailOtherName)));
+    match (called_alike.as_slice(), others.as_slice()) {
+        ([], []) => Choice::None,
+        ([only], []) if is_taken(only) => Choice::None,
+        ([only], []) => Choice::One(only.contact.clone()),
+        ([], [only]) if is_taken(only) => Choice::None,
+        ([], [only]) => Choice::Review {
+            code: "same-email-other-name",
+            reason: format!(
+                "contact {} has this partner's e-mail address, but another name: give both the same tax number or name if they are \
+                 one, or one of them another address, then sync again",
+                only.contact.id
+            ),
+        },
+        _ => ambiguous(&called_alike.iter().chain(&others).collect::<Vec<_>>()),
+    }
+}
+
+fn ambiguous(candidates: &[&Candidate]) -> Choice {
+    let named: Vec<&str> =
+        candidates.iter().map(|candidate| candidate.contact.id.0.as_str()).take(5).collect();
+    Choice::Review {
+        code: "ambiguous-match",
+        reason: format!(
+            "several contacts without a link share this partner's tax number or e-mail ({}): make the right one differ or \
+             remove the others, then sync again",
+            named.join(", ")
+        ),
+    }
+}
+
+/// Whether the partner of a link is gone: known to be, or missing from the list under way and missed by a direct look-up too.
+async fn really_gone(run: &Run<'_>, link: &Link, index: &Index) -> Result<bool, Stop> {
+    if link.state == LinkState::ErpGone {
+        return Ok(true);
+    }
+    if !index.is_missing(&link.partner) {
+        return Ok(false);
+    }
+    run.report().calls_least += 1;
+    Ok(run.client.partners(&PartnerKey::Id(link.partner.clone())).await?.is_empty())
 }
 
 /// Candidates whose create another run has in hand: what it makes or finds is its business until it is done.
-async fn busy(run: &Run<'_>, found: [&[Claims]; 2]) -> Result<IdSet<CrmId>, Stop> {
-    let ids: IdSet<String> = found
-        .into_iter()
-        .flatten()
-        .flat_map(|claims| &claims.contacts)
-        .map(|contact| contact.id.0.clone())
-        .collect();
+async fn busy(run: &Run<'_>, pool: &Pool) -> Result<IdSet<CrmId>, Stop> {
     let ours: IdSet<String> = run.pending.borrow().iter().map(|intent| intent.contact.0.clone()).collect();
-    let mut busy = IdSet::default();
-    let asked: Vec<String> = ids.into_ids().filter(|id| !ours.contains(id)).collect();
-    for page in asked.chunks(2_000) {
-        let entries = run.powers.storage.get_many(OUTBOX, page.to_vec()).await?;
-        busy.extend(entries.into_iter().map(|entry| CrmId(entry.id)));
-    }
-    Ok(busy)
+    let asked = pool.candidates.iter().map(|candidate| candidate.contact.id.0.clone());
+    let asked = asked.filter(|id| !ours.contains(id)).collect();
+    Ok(run.powers.storage.get_many(OUTBOX, asked).await?.into_iter().map(|entry| CrmId(entry.id)).collect())
 }
 
-/// Contacts without a link that have a key.
-#[derive(Debug, Clone, Default)]
-pub struct Claims {
-    /// Those that can be read.
-    pub contacts: Vec<Contact>,
-    /// Those that cannot.
-    pub unreadable: Vec<UnreadableContact>,
-    /// Those with a link whose partner may be gone.
-    gone: Vec<(Contact, Link)>,
+/// The contacts that share a key with one of these records, with links that may be over.
+async fn pool(run: &Run<'_>, identities: &[Identity]) -> Result<Pool, Stop> {
+    let tax = identities.iter().flat_map(Identity::tax_forms).collect();
+    let emails = identities.iter().flat_map(Identity::email_forms).collect();
+    let mut entries: ById<String, Entry> = ById::default();
+    let mut pool = Pool::default();
+    for (index, keys, limit) in [
+        ("tax_number", tax, CANDIDATES),
+        ("email", emails, CANDIDATES),
+        ("marked", vec!["true".to_owned()], MARKED),
+    ] {
+        let keys: Vec<String> = keys;
+        for (key, entry) in run.powers.storage.find_many(COLLECTION, index, keys.clone(), limit).await? {
+            if Contact::read(&entry).is_err() {
+                pool.unreadable_keys.extend(keys.get(key).cloned());
+            }
+            entries.insert(entry.id.clone(), entry);
+        }
+    }
+    let links = links_of(run, entries.ids().map(str::to_owned).collect()).await?;
+    for entry in entries.into_values() {
+        let link = links.get(&entry.id).cloned();
+        let contacts = Contacts::of(&[entry]);
+        if link.is_none() {
+            pool.unreadable.extend(contacts.unreadable);
+        }
+        if link.as_ref().is_some_and(|link| link.state == LinkState::CrmGone) {
+            continue;
+        }
+        pool.candidates.extend(contacts.readable.into_iter().map(|contact| Candidate {
+            identity: Identity::of(&contact.fields(link.as_ref().map(|link| &link.base))),
+            contact,
+            link: link.clone(),
+        }));
+    }
+    Ok(pool)
 }
 
-impl Claims {
-    fn is_empty(&self) -> bool {
-        self.contacts.is_empty() && self.unreadable.is_empty()
-    }
-
-    /// The ids of all of them.
-    pub fn ids(&self) -> impl Iterator<Item = &CrmId> {
-        self.contacts
-            .iter()
-            .map(|contact| &contact.id)
-            .chain(self.unreadable.iter().map(|contact| &contact.id))
-    }
+async fn links_of(run: &Run<'_>, ids: Vec<String>) -> Result<ById<String, Link>, Stop> {
+    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?;
+    Ok(links.into_iter().map(|link| (link.contact.0.clone(), link)).collect())
 }
 
-/// Contacts without a link that have these keys, by the number that comes with each key.
+/// Other contacts without a link that could be one of these records, by the position of the record: a partner belongs to the
+/// one contact that has its key.
 ///
 /// # Errors
 ///
 /// When storage fails.
-pub async fn claimants(run: &Run<'_>, keys: Vec<(usize, KeyKind, String)>) -> Result<Vec<Claims>, Stop> {
-    let mut claims: Vec<Claims> = Vec::new();
-    for (kind, index) in [(KeyKind::Tax, "tax_number"), (KeyKind::Email, "email")] {
-        let keyed: Vec<(usize, String)> = keys
+pub async fn claimants(run: &Run<'_>, partners: &[Option<Identity>]) -> Result<Vec<Vec<CrmId>>, Stop> {
+    let known: Vec<Identity> = partners.iter().flatten().cloned().collect();
+    if known.is_empty() {
+        return Ok(vec![Vec::new(); partners.len()]);
+    }
+    let pool = pool(run, &known).await?;
+    let claims = |identity: &Identity| -> Vec<CrmId> {
+        let bonds: Vec<(Bond, &CrmId)> = pool
+            .candidates
             .iter()
-            .filter(|(_, known, _)| *known == kind)
-            .map(|(number, _, key)| (*number, key.clone()))
+            .filter(|candidate| candidate.link.is_none())
+            .map(|candidate| (identity.bond(&candidate.identity), &candidate.contact.id))
             .collect();
-        for (position, found) in with_keys(run, index, keyed).await?.into_iter().enumerate() {
-            if !found.is_empty() {
-                *at(&mut claims, position) = found;
-            }
+        let with = |wanted: &[Bond]| -> Vec<CrmId> {
+            bonds.iter().filter(|(bond, _)| wanted.contains(bond)).map(|(_, id)| (*id).clone()).collect()
+        };
+        let mut claims = with(&[Bond::TaxNumber]);
+        if claims.is_empty() {
+            claims = with(&[Bond::Email, Bond::EmailOtherName]);
         }
-    }
-    Ok(claims)
-}
-
-/// Unlinked contacts under each partner's key.
-async fn candidates(
-    run: &Run<'_>,
-    partners: &[&Partner],
-    index: &'static str,
-    key_of: impl Fn(&Partner) -> Option<String>,
-) -> Result<Vec<Claims>, Stop> {
-    let keyed: Vec<(usize, String)> = partners
-        .iter()
-        .enumerate()
-        .filter_map(|(position, partner)| Some((position, key_of(partner)?)))
-        .collect();
-    with_keys(run, index, keyed).await
-}
-
-async fn with_keys(
-    run: &Run<'_>,
-    index: &'static str,
-    keyed: Vec<(usize, String)>,
-) -> Result<Vec<Claims>, Stop> {
-    if keyed.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys = keyed.iter().map(|(_, key)| key.clone()).collect();
-    let found = run.powers.storage.find_many(COLLECTION, index, keys, CANDIDATES).await?;
-    let found: Vec<(usize, Entry)> = found
-        .into_iter()
-        .filter_map(|(key, entry)| keyed.get(key).map(|(position, _)| (*position, entry)))
-        .collect();
-    unlinked(run, found).await
-}
-
-/// The place of a position, made where there is none yet.
-fn at(claims: &mut Vec<Claims>, position: usize) -> &mut Claims {
-    if claims.len() <= position {
-        claims.resize_with(position + 1, Claims::default);
-    }
-    #[expect(clippy::indexing_slicing, reason = "the place was made above")]
-    &mut claims[position]
-}
-
-async fn unlinked(run: &Run<'_>, found: Vec<(usize, Entry)>) -> Result<Vec<Claims>, Stop> {
-    let ids: IdSet<String> = found.iter().map(|(_, entry)| entry.id.clone()).collect();
-    let mut linked: ById<String, Link> = ById::default();
-    let ids = ids.texts();
-    for page in ids.chunks(2_000) {
-        let links = Link::read_all(&run.powers.storage.get_many(LINKS, page.to_vec()).await?)?;
-        for link in links {
-            linked.insert(link.contact.0.clone(), link);
-        }
-    }
-    let mut free: Vec<Claims> = Vec::new();
-    for (position, entry) in found {
-        let link = linked.get(&entry.id);
-        let claims = at(&mut free, position);
-        let contacts = Contacts::of(&[entry]);
-        match link {
-            None => {
-                claims.contacts.extend(contacts.readable);
-                claims.unreadable.extend(contacts.unreadable);
-            }
-            Some(link) if link.state != LinkState::CrmGone => {
-                claims.gone.extend(contacts.readable.into_iter().map(|contact| (contact, link.clone())));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(free)
+        claims
+    };
+    Ok(partners.iter().map(|identity| identity.as_ref().map(claims).unwrap_or_default()).collect())
 }
 
 /// Partners that are our own in-doubt creates of contacts without a tax number or e-mail: same name and address, and not
 /// there before the send.
-async fn own_creates(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Claims>, Stop> {
-    let mut pairs: Vec<(usize, String)> = Vec::new();
+async fn own_creates(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Option<Contact>>, Stop> {
+    let mut wanted: Vec<Option<CrmId>> = Vec::with_capacity(partners.len());
     {
         let pending = run.pending.borrow();
-        let named: Vec<_> =
-            pending.iter().filter(|intent| !intent.is_update() && intent.key_kind == KeyKind::Name).collect();
-        if named.is_empty() {
-            return Ok(Vec::new());
+        let named = || {
+            pending.iter().filter(|intent| {
+                !intent.is_update() && intent.key_kind == KeyKind::Name && intent.attempts > 0
+            })
+        };
+        if named().next().is_none() {
+            return Ok(vec![None; partners.len()]);
         }
-        for (position, partner) in partners.iter().enumerate() {
+        for partner in partners {
             let key = name_key(&partner.fields);
-            for intent in &named {
-                if intent.attempts > 0 && intent.key == key && !intent.before.contains(&partner.id) {
-                    pairs.push((position, intent.contact.0.clone()));
-                }
-            }
+            let mut ours = named().filter(|intent| intent.key == key && !intent.before.contains(&partner.id));
+            // Two of them of one name are for a person, who finds both in the outbox.
+            let first = ours.next().map(|intent| intent.contact.clone());
+            wanted.push(first.filter(|_| ours.next().is_none()));
         }
     }
-    let ids = pairs.iter().map(|(_, id)| id.clone()).collect();
-    let contacts = run.powers.storage.get_many(COLLECTION, ids).await?;
-    let found = pairs
-        .into_iter()
-        .filter_map(|(position, id)| {
-            contacts.iter().find(|entry| entry.id == id).map(|entry| (position, entry.clone()))
-        })
-        .collect();
-    unlinked(run, found).await
+    let ids: Vec<String> = wanted.iter().flatten().map(|id| id.0.clone()).collect();
+    let linked = links_of(run, ids.clone()).await?;
+    let contacts = Contacts::load(run.powers, ids).await?.by_id(run).await?;
+    let free = |id: CrmId| (!linked.contains(&id.0)).then(|| contacts.get(&id).cloned()).flatten();
+    Ok(wanted.into_iter().map(|id| id.and_then(free)).collect())
 }

@@ -2,13 +2,14 @@
 //! matching over there is by part of the value.
 
 use super::context::{Run, Stop};
-use super::link::{Claims, claimants};
+use super::identity::{Bond, Identity};
+use super::link::claimants;
 use crate::crm::Contact;
-use crate::ledger::{Intent, KeyKind, LINKS, Link, name_key};
+use crate::ledger::{Intent, KeyKind, LINKS, Link, SEEN, name_key};
 use crate::metakocka::client::{PartnerKey, Read};
-use crate::metakocka::outcome::CallError;
-use crate::metakocka::partner::emails;
-use crate::model::{ById, Field, Fields, IdSet, MkId, email_key, tax_key};
+use crate::metakocka::outcome::{CallError, Treatment};
+use crate::model::match_key::{TaxKey, email_lookup_forms, lookup_forms};
+use crate::model::{ById, Field, Fields, IdSet, MkId};
 
 /// A contact that has no partner yet.
 pub(super) struct Candidate {
@@ -37,18 +38,18 @@ pub(super) enum Look {
     Inconclusive(CallError),
 }
 
-/// Asks Metakocka for each candidate's key and checks the answer exactly.
+/// Asks Metakocka for each candidate's key, in every spelling it may be found under, and checks the answers exactly.
+/// Partners known from a scan count too: their keys may be spelt in a way no look-up finds.
 pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<Look>, Stop> {
-    let keys = window.iter().map(|candidate| lookup_key(&candidate.intent, &candidate.fields)).collect();
-    let answers = run.ask(keys).await;
-    let mut hits = Vec::new();
-    for (candidate, answer) in window.iter().zip(answers) {
-        hits.push(answer.map(|found| {
+    let mut hits = Vec::with_capacity(window.len());
+    for (candidate, found) in window.iter().zip(ask_all(run, window).await) {
+        hits.push(found.map(|found| {
             let (exact, others): (Vec<Read>, Vec<Read>) =
-                found.into_iter().partition(|read| is_hit(&candidate.intent, read));
+                found.into_iter().partition(|read| is_hit(candidate, read));
             (exact, others.into_iter().map(|read| read.partner.id).collect::<Vec<_>>())
         }));
     }
+    seen_before(run, window, &mut hits).await?;
     let ids: IdSet<String> = hits
         .iter()
         .flatten()
@@ -58,28 +59,110 @@ pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<L
     Ok(window.iter().zip(hits).map(|(candidate, hits)| judge(candidate, hits, &linked)).collect())
 }
 
-pub(super) fn lookup_key(intent: &Intent, fields: &Fields) -> PartnerKey {
+/// The answers to all look-ups of each candidate, each partner once.
+async fn ask_all(run: &Run<'_>, window: &[Candidate]) -> Vec<Result<Vec<Read>, CallError>> {
+    let keys: Vec<Vec<PartnerKey>> =
+        window.iter().map(|candidate| lookup_keys(&candidate.intent, &candidate.fields)).collect();
+    let mut answers = run.ask(keys.iter().flatten().cloned().collect()).await.into_iter();
+    let mut all = Vec::with_capacity(window.len());
+    for keys in &keys {
+        let mut found: Result<Vec<Read>, CallError> = Ok(Vec::new());
+        for answer in answers.by_ref().take(keys.len()) {
+            found = found.and_then(|mut found| {
+                for read in answer? {
+                    if found.iter().all(|known| known.partner.id != read.partner.id) {
+                        found.push(read);
+                    }
+                }
+                Ok(found)
+            });
+        }
+        all.push(found);
+    }
+    all
+}
+
+/// What Metakocka was or would be sent, as look-ups: the value with its marks, and the bare form.
+pub(super) fn lookup_keys(intent: &Intent, fields: &Fields) -> Vec<PartnerKey> {
+    let sent = intent.sent.as_deref().unwrap_or(&intent.key);
+    let or_key = |forms: Vec<String>| if forms.is_empty() { vec![intent.key.clone()] } else { forms };
     match intent.key_kind {
-        KeyKind::Tax => PartnerKey::Tax(intent.key.clone()),
-        KeyKind::Email => PartnerKey::Email(intent.key.clone()),
-        KeyKind::Name => PartnerKey::Name(
+        KeyKind::Tax => {
+            let forms = lookup_forms(sent, fields.get(Field::Country));
+            or_key(forms).into_iter().map(PartnerKey::Tax).collect()
+        }
+        KeyKind::Email => or_key(email_lookup_forms(sent)).into_iter().map(PartnerKey::Email).collect(),
+        KeyKind::Name => vec![PartnerKey::Name(
             fields.get(Field::Company).or(fields.get(Field::FullName)).unwrap_or_default().to_owned(),
-        ),
+        )],
     }
 }
 
-/// Matching in Metakocka is by part of the value; a hit has exactly the key.
-pub(super) fn is_hit(intent: &Intent, read: &Read) -> bool {
+/// Matching in Metakocka is by part of the value; a hit has exactly the key, and nothing that contradicts it.
+pub(super) fn is_hit(candidate: &Candidate, read: &Read) -> bool {
+    let intent = &candidate.intent;
+    let found = Identity::of_read(read);
     match intent.key_kind {
-        KeyKind::Tax => {
-            read.partner.fields.get(Field::TaxNumber).and_then(tax_key).as_deref()
-                == Some(intent.key.as_str())
+        KeyKind::Tax => found.tax.as_ref().map(TaxKey::as_str) == Some(intent.key.as_str()),
+        KeyKind::Email => {
+            let own = Identity::of(&candidate.fields);
+            let shared =
+                found.emails.iter().any(|key| key.as_str() == intent.key || own.emails.contains(key));
+            shared && own.bond(&found) != Bond::Contradiction
         }
-        KeyKind::Email => emails(&read.bytes)
-            .iter()
-            .any(|address| email_key(address).as_deref() == Some(intent.key.as_str())),
         KeyKind::Name => name_key(&read.partner.fields) == intent.key,
     }
+}
+
+/// Adds partners that scans have met: one without a tax number whose e-mail a contact with one has, for example, or one whose
+/// number is spelt with other marks.
+async fn seen_before(
+    run: &Run<'_>,
+    window: &[Candidate],
+    hits: &mut [Result<(Vec<Read>, Vec<MkId>), CallError>],
+) -> Result<(), Stop> {
+    let absent: Vec<(usize, Identity)> = window
+        .iter()
+        .zip(&*hits)
+        .enumerate()
+        .filter(|(_, (candidate, hits))| {
+            candidate.intent.attempts == 0 && hits.as_ref().is_ok_and(|(exact, _)| exact.is_empty())
+        })
+        .map(|(position, (candidate, _))| (position, Identity::of(&candidate.fields)))
+        .collect();
+    if absent.is_empty() || run.powers.storage.count(SEEN).await? == 0 {
+        return Ok(());
+    }
+    let tax: Vec<String> =
+        absent.iter().filter_map(|(_, identity)| identity.tax.clone().map(String::from)).collect();
+    let emails: Vec<String> = absent.iter().flat_map(|(_, identity)| identity.email_forms()).collect();
+    let mut ids: IdSet<MkId> = IdSet::default();
+    for (index, keys) in [("tax_key", tax), ("email_key", emails)] {
+        let found = run.powers.storage.find_many(SEEN, index, keys, 20).await?;
+        ids.extend(found.into_iter().map(|(_, entry)| MkId(entry.id)));
+    }
+    let ids: Vec<MkId> = ids.into_ids().collect();
+    run.report().calls_least += ids.len() as u64;
+    let mut known = Vec::new();
+    for (id, answer) in ids.iter().zip(run.ask(ids.iter().cloned().map(PartnerKey::Id).collect()).await) {
+        match answer {
+            Ok(found) => known.extend(found.into_iter().filter(|read| read.partner.id == *id)),
+            Err(error) if error.treatment() == Treatment::StopRun => return Err(Stop::Call(error)),
+            Err(_) => {}
+        }
+    }
+    for (position, identity) in absent {
+        let bound = known.iter().filter(|read| {
+            matches!(
+                identity.bond(&Identity::of_read(read)),
+                Bond::TaxNumber | Bond::Email | Bond::EmailOtherName
+            )
+        });
+        if let Some(Ok((exact, _))) = hits.get_mut(position) {
+            exact.extend(bound.cloned());
+        }
+    }
+    Ok(())
 }
 
 /// A partner that was there before belongs to the one contact that has its key: when another contact without a link has
@@ -89,21 +172,18 @@ pub(super) async fn only_one_claims(
     window: &[Candidate],
     mut looks: Vec<Look>,
 ) -> Result<Vec<Look>, Stop> {
-    let mut keys = Vec::new();
-    for (position, (candidate, look)) in window.iter().zip(&looks).enumerate() {
-        if matches!(look, Look::Free(_)) && candidate.intent.attempts == 0 {
-            keys.push((position, candidate.intent.key_kind, candidate.intent.key.clone()));
-        }
-    }
-    let claims = claimants(run, keys).await?;
-    for (position, (candidate, look)) in window.iter().zip(&mut looks).enumerate() {
-        let others: Vec<&str> = claims
-            .get(position)
-            .into_iter()
-            .flat_map(Claims::ids)
-            .filter(|id| **id != candidate.contact.id)
-            .map(|id| id.0.as_str())
-            .collect();
+    let found: Vec<Option<Identity>> = window
+        .iter()
+        .zip(&looks)
+        .map(|(candidate, look)| match look {
+            Look::Free(read) if candidate.intent.attempts == 0 => Some(Identity::of_read(read)),
+            _ => None,
+        })
+        .collect();
+    let claims = claimants(run, &found).await?;
+    for ((candidate, look), claims) in window.iter().zip(&mut looks).zip(claims) {
+        let others: Vec<&str> =
+            claims.iter().filter(|id| **id != candidate.contact.id).map(|id| id.0.as_str()).collect();
         if let (Look::Free(read), false) = (&*look, others.is_empty()) {
             *look = Look::Review {
                 code: "ambiguous-match",
@@ -168,7 +248,7 @@ pub(super) fn judge(
             Look::Absent { before: if intent.key_kind == KeyKind::Name { before } else { Vec::new() } }
         }
         (1, Some(hit)) => match linked.get(&hit.partner.id) {
-            None => Look::Free(Box::new(hit)),
+            None => unless_doubtful(candidate, hit),
             Some(link) => Look::Review {
                 code: "partner-already-linked",
                 reason: format!(
@@ -204,5 +284,25 @@ pub(super) fn judge(
                 "{several} partners in Metakocka have this {key}: remove the surplus ones there, then retry it (`quarantine retry`)"
             ),
         },
+    }
+}
+
+/// A single partner nobody has, unless something speaks against its being this contact.
+fn unless_doubtful(candidate: &Candidate, hit: Read) -> Look {
+    let code_and_why = match Identity::of(&candidate.fields).bond(&Identity::of_read(&hit)) {
+        Bond::EmailOtherName => Some((
+            "same-email-other-name",
+            "has this contact's e-mail address, but another name: give both the same tax number or name if they are one, or one \
+             of them another address, then retry",
+        )),
+        Bond::Contradiction => Some((
+            "contradicting-numbers",
+            "has this contact's tax number, but another registration number: put the wrong one right, then retry",
+        )),
+        _ => None,
+    };
+    match code_and_why {
+        Some((code, why)) => Look::Review { code, reason: format!("partner {} {why}", hit.partner.id) },
+        None => Look::Free(Box::new(hit)),
     }
 }

@@ -177,6 +177,8 @@ pub struct Merged {
     pub contested: u64,
     /// Fields whose CRM edit the direction keeps from travelling.
     pub held: Vec<Field>,
+    /// Another company stands in the CRM: a person is asked (see `rename`).
+    pub renamed: bool,
     /// Fields emptied in the CRM: Metakocka offers no way to clear a field.
     pub cleared: Vec<Field>,
     /// The base once `to_crm` is written and nothing yet is to Metakocka.

@@ -254,7 +254,7 @@ async fn carry_once(
                         let link = Link { partner: partner.id.clone(), state: LinkState::ErpGone, ..link };
                         linked(run, &contact, &link, partner, &[])
                     }
-                    Matched::Several(ids) => several(run, partner, &ids),
+                    Matched::Review { code, reason } => review(run, partner, code, &reason),
                     Matched::Wait => Outcome::default(),
                 },
             },
@@ -466,41 +466,31 @@ fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> Outcome {
     Outcome { writes, effect, ..Outcome::default() }
 }
 
-/// More than one contact could be this partner.
-fn several(run: &Run<'_>, partner: &Partner, ids: &[CrmId]) -> Outcome {
-    let named = ids.iter().map(|id| id.0.as_str()).take(5).collect::<Vec<_>>().join(", ");
-    let reason = format!(
-        "several contacts without a link share this partner's tax number or e-mail ({named}): make the right one differ or \
-         remove the others, then sync again"
-    );
+/// A person has to say which contact this partner is, or whether it is one.
+fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) -> Outcome {
     let item = || Item {
         action: Action::Review,
         crm_id: None,
         metakocka_id: Some(partner.id.0.clone()),
         fields: Vec::new(),
-        reason: Some(reason.clone()),
+        reason: Some(reason.to_owned()),
     };
     if !run.gate.admits(item) {
         return Outcome::default();
     }
     let mut effect = Effect::default();
-    let writes = vec![
-        Seen::of(partner, "ambiguous-match").write(&partner.id),
-        apply::quarantine(
-            run,
-            Verdict {
-                side: Side::Metakocka,
-                crm_id: None,
-                metakocka_id: Some(&partner.id),
-                reason: reason.clone(),
-                code: "ambiguous-match",
-                severity: Severity::NeedsReview,
-                record_hash: partner.raw_hash.to_string(),
-                attempts: 0,
-            },
-            &mut effect,
-        ),
-    ];
+    let verdict = Verdict {
+        side: Side::Metakocka,
+        crm_id: None,
+        metakocka_id: Some(&partner.id),
+        reason: reason.to_owned(),
+        code,
+        severity: Severity::NeedsReview,
+        record_hash: partner.raw_hash.to_string(),
+        attempts: 0,
+    };
+    let writes =
+        vec![Seen::of(partner, code).write(&partner.id), apply::quarantine(run, verdict, &mut effect)];
     Outcome { writes, effect, ..Outcome::default() }
 }
 

@@ -4,16 +4,18 @@ use super::apply::{self, Verdict};
 use super::context::{Group, KIND, RACES, Run, Stop};
 use super::create::create;
 use super::effect::Effect;
+use super::identity::Identity;
 use super::merge::Side;
 use super::plan::{Action, Item};
 use super::reconcile::{conflicts_of, reconcile};
+use super::same_company::same_company;
 use super::unreadable::{Contacts, give_up, quarantined, readable_again};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{
     CHECKPOINTS, Checkpoint, Conflict, LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity,
 };
 use crate::metakocka::partner::validate;
-use crate::model::{ById, CrmId, Field, Fields, IdSet, MkId, email_key, same, tax_key};
+use crate::model::{ById, CrmId, Field, Fields, IdSet, MkId, same};
 
 /// Changes read at once.
 const PAGE: u32 = 2_000;
@@ -142,6 +144,9 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
     let waiting: IdSet<CrmId> = run.pending.borrow().iter().map(|intent| intent.contact.clone()).collect();
     let mut updates = Vec::new();
     let mut creates = Vec::new();
+    let unlinked: Vec<&Contact> =
+        contacts.iter().filter(|contact| contact.active && !links.contains(&contact.id)).collect();
+    let shared = same_company(run, &unlinked).await?;
     let mut groups = Vec::new();
     for contact in contacts {
         match links.get(&contact.id) {
@@ -176,7 +181,9 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
                     continue;
                 }
                 let problems = validate(&fields);
-                if problems.is_empty() {
+                if problems.is_empty() && shared.contains(&contact.id) {
+                    groups.extend(ask_whose(run, &contact, hash, groups.len()));
+                } else if problems.is_empty() {
                     creates.push(contact);
                 } else {
                     let reason = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -215,6 +222,36 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
 
 fn parked<'c>(conflicts: &'c ById<CrmId, Vec<Conflict>>, contact: &Contact) -> &'c [Conflict] {
     conflicts.get(&contact.id).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Several contacts carry this company's name and this one has no number: a person says what it is.
+fn ask_whose(run: &Run<'_>, contact: &Contact, hash: String, record: usize) -> Option<Group> {
+    let reason = "another contact has this company's name, and this one has no tax or registration number to tell whose \
+                  partner it is: give it the number of its company, merge the contacts, or set contacts.same-company to \
+                  separate for a partner of its own";
+    let item = || Item {
+        action: Action::Review,
+        crm_id: Some(contact.id.0.clone()),
+        metakocka_id: None,
+        fields: Vec::new(),
+        reason: Some(reason.to_owned()),
+    };
+    if !run.gate.admits(item) {
+        return None;
+    }
+    let mut effect = Effect::default();
+    let verdict = Verdict {
+        side: Side::Crm,
+        crm_id: Some(&contact.id),
+        metakocka_id: None,
+        reason: reason.to_owned(),
+        code: "same-company",
+        severity: Severity::NeedsReview,
+        record_hash: hash,
+        attempts: 0,
+    };
+    let writes = vec![apply::quarantine(run, verdict, &mut effect)];
+    Some(Group { record, writes, effect })
 }
 
 /// A person works on a contact whose partner is gone: the edit cannot travel, and that is said, once for each edit.
@@ -333,17 +370,15 @@ async fn forget_strangers(run: &Run<'_>, contacts: &[&Contact]) -> Result<(), St
     if contacts.is_empty() || run.powers.storage.count(SEEN).await? == 0 {
         return Ok(());
     }
+    let identities: Vec<Identity> =
+        contacts.iter().map(|contact| Identity::of(&contact.fields(None))).collect();
+    let tax: Vec<String> =
+        identities.iter().filter_map(|identity| identity.tax.clone().map(String::from)).collect();
+    let emails: Vec<String> = identities.iter().flat_map(Identity::email_forms).collect();
     let mut found = Vec::new();
-    let keys = |field, key: fn(&str) -> Option<String>| -> Vec<String> {
-        contacts.iter().filter_map(|contact| contact.fields(None).get(field).and_then(key)).collect()
-    };
-    for (index, keys) in
-        [("tax_key", keys(Field::TaxNumber, tax_key)), ("email_key", keys(Field::Email, email_key))]
-    {
-        if !keys.is_empty() {
-            let partners = run.powers.storage.find_many(SEEN, index, keys, 20).await?;
-            found.extend(partners.into_iter().map(|(_, entry)| MkId(entry.id)));
-        }
+    for (index, keys) in [("tax_key", tax), ("email_key", emails)] {
+        let partners = run.powers.storage.find_many(SEEN, index, keys, 20).await?;
+        found.extend(partners.into_iter().map(|(_, entry)| MkId(entry.id)));
     }
     if !run.gate.is_dry() {
         run.put_any(found.iter().map(Seen::forget).collect()).await?;

@@ -9,6 +9,7 @@ use super::effect::Effect;
 use super::merge::{Merged, Rules, Side, Versions, merge};
 use super::pull::update_item;
 use super::push::fingerprint;
+use super::rename;
 use super::unclear::keep_open;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
@@ -389,7 +390,7 @@ fn decide(
 
 fn merge_pair(run: &Run<'_>, contact: &Contact, link: &Link, fresh: &Read, conflicts: &[Conflict]) -> Merged {
     let crm = contact.fields(Some(&link.base));
-    merge(
+    let mut merged = merge(
         Versions {
             base: &link.base,
             crm: &crm,
@@ -402,7 +403,15 @@ fn merge_pair(run: &Run<'_>, contact: &Contact, link: &Link, fresh: &Read, confl
             policies: &run.settings.policies,
             decisions: &decisions(conflicts),
         },
-    )
+    );
+    ask_before_renaming(run, &mut merged, conflicts);
+    merged
+}
+
+fn ask_before_renaming(run: &Run<'_>, merged: &mut Merged, conflicts: &[Conflict]) {
+    if !run.settings.send_renames {
+        rename::ask(merged, &decisions(conflicts));
+    }
 }
 
 fn first_seen(run: &Run<'_>, link: &Link, fresh: &Read) -> Time {
@@ -426,7 +435,8 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
             let mut writes = without_update(run, pair, status, None);
             effect.join(crm_updated);
             writes.extend(cleared(run, pair, &mut effect));
-            if run.has_quarantine.get() && pair.merged.cleared.is_empty() {
+            writes.extend(renamed(run, pair, &mut effect));
+            if run.has_quarantine.get() && pair.merged.cleared.is_empty() && !pair.merged.renamed {
                 writes.push(Quarantined::release(Quarantined::crm_entry(&pair.contact.id)));
             }
             writes
@@ -527,7 +537,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
     for change in &pair.merged.to_crm {
         crm.set(change.field, change.new.as_deref());
     }
-    let again = merge(
+    let mut again = merge(
         Versions {
             base: &link.base,
             crm: &crm,
@@ -541,6 +551,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
             decisions: &decisions(&pair.conflicts),
         },
     );
+    ask_before_renaming(run, &mut again, &pair.conflicts);
     let mut to_crm = pair.merged.to_crm.clone();
     for change in &again.to_crm {
         match to_crm.iter_mut().find(|known| known.field == change.field) {
@@ -579,10 +590,11 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
     };
     let mut writes = apply::settled(run, settled, Some(&pair.link));
     writes.extend(cleared(run, pair, &mut effect));
+    writes.extend(renamed(run, pair, &mut effect));
     if let Some(reason) = error {
         writes.extend(no_history(run, pair, |field| ignored.contains(&field.name())));
         writes.push(refused(run, pair, reason, "not-taken", &mut effect));
-    } else if run.has_quarantine.get() && pair.merged.cleared.is_empty() {
+    } else if run.has_quarantine.get() && pair.merged.cleared.is_empty() && !pair.merged.renamed {
         writes.push(Quarantined::release(Quarantined::crm_entry(&pair.contact.id)));
     }
     (writes, effect)
@@ -611,6 +623,28 @@ fn cleared(run: &Run<'_>, pair: &Pair, effect: &mut Effect) -> Option<Write> {
         },
         effect,
     ))
+}
+
+/// Another company stands in the contact: a person is told, once, how to decide.
+fn renamed(run: &Run<'_>, pair: &Pair, effect: &mut Effect) -> Option<Write> {
+    let known = |conflict: &Conflict| conflict.field == Field::Company.name();
+    if !pair.merged.renamed || !pair.merged.cleared.is_empty() || pair.conflicts.iter().any(known) {
+        return None;
+    }
+    let reason = "the CRM has another company name for this contact while the tax number stays: decide with `conflicts resolve` \
+                  whether the partner is renamed (crm) or the contact gets its name back (metakocka); if it is another \
+                  company, make a new contact for it";
+    let verdict = Verdict {
+        side: Side::Crm,
+        crm_id: Some(&pair.contact.id),
+        metakocka_id: Some(&pair.link.partner),
+        reason: reason.to_owned(),
+        code: "company-changed",
+        severity: Severity::NeedsReview,
+        record_hash: fingerprint(&pair.contact.fields(Some(&pair.link.base))),
+        attempts: 0,
+    };
+    Some(apply::quarantine(run, verdict, effect))
 }
 
 fn refused(run: &Run<'_>, pair: &Pair, reason: String, code: &str, effect: &mut Effect) -> Write {

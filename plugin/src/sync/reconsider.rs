@@ -34,7 +34,10 @@ pub async fn reconsider(run: &Run<'_>) -> Result<(), Stop> {
         ambiguous.extend(
             Quarantined::read_all(&page)?
                 .into_iter()
-                .filter(|row| row.side == Side::Metakocka.name() && row.code == "ambiguous-match")
+                .filter(|row| {
+                    row.side == Side::Metakocka.name()
+                        && ["ambiguous-match", "same-email-other-name"].contains(&row.code.as_str())
+                })
                 .filter_map(|row| row.metakocka_id),
         );
     }

@@ -11,6 +11,10 @@ use crate::ports::{Powers, StorageError};
 /// The settings of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// Whether another company name in a linked contact is sent without asking.
+    pub send_renames: bool,
+    /// Whether contacts of one company name without a number become a partner each.
+    pub separate_companies: bool,
     /// How contested fields are settled.
     pub policies: Policies,
     /// How reads are tried again.
@@ -37,6 +41,8 @@ impl Settings {
     pub async fn read(powers: Powers<'_>) -> Result<Self, StorageError> {
         let mut keys: Vec<String> = [
             "contacts.policy",
+            "contacts.rename",
+            "contacts.same-company",
             "contacts.default-country",
             "create.settle-seconds",
             "retry.max-retries",
@@ -59,6 +65,8 @@ impl Settings {
             retry.exponential = text == "true";
         }
         Ok(Self {
+            send_renames: values.get("contacts.rename").is_some_and(|text| text == "send"),
+            separate_companies: values.get("contacts.same-company").is_some_and(|text| text == "separate"),
             default_country: values.get("contacts.default-country").cloned(),
             policies: policies(&values),
             retry,

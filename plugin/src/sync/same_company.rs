@@ -1,0 +1,70 @@
+//! Several contacts of one company, none with a number of its own: three persons of one customer must not become three
+//! partners. Without a number nobody can tell which partner they belong to, so a person is asked.
+
+use super::context::{Run, Stop};
+use super::identity::Identity;
+use crate::crm::{COLLECTION, Contact};
+use crate::model::company_name::company_key;
+use crate::model::{CrmId, Field, IdSet};
+
+const PAGE: u32 = 10_000;
+
+/// Which of these contacts, without a link and without a number, share their company's name with another contact.
+///
+/// # Errors
+///
+/// When storage fails.
+pub async fn same_company(run: &Run<'_>, contacts: &[&Contact]) -> Result<IdSet<CrmId>, Stop> {
+    let mut shared = IdSet::default();
+    let mut named = Vec::new();
+    for contact in contacts {
+        let fields = contact.fields(None);
+        if let Some(company) = fields.get(Field::Company)
+            && !Identity::of(&fields).has_number()
+        {
+            named.push((contact.id.clone(), hash(company)));
+        }
+    }
+    if named.is_empty() || run.settings.separate_companies {
+        return Ok(shared);
+    }
+    let twice = twice(run).await?;
+    shared.extend(named.into_iter().filter(|(_, name)| twice.binary_search(name).is_ok()).map(|(id, _)| id));
+    Ok(shared)
+}
+
+/// The names more than one contact has, as sorted hashes: eight bytes a contact while they are counted.
+async fn twice(run: &Run<'_>) -> Result<Vec<u64>, Stop> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        #[serde(default)]
+        company: Option<String>,
+        #[serde(default)]
+        status: Option<String>,
+    }
+    let mut names: Vec<u64> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = run.powers.storage.scan(COLLECTION, after, &["company", "status"], PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        for entry in &page {
+            // One that cannot be read is given up where it is looked at.
+            let Ok(named) = serde_json::from_slice::<Named>(&entry.body) else { continue };
+            if named.status.as_deref() != Some("inactive")
+                && let Some(company) = named.company.filter(|company| !company.trim().is_empty())
+            {
+                names.push(hash(&company));
+            }
+        }
+    }
+    names.sort_unstable();
+    let pairs = names.iter().zip(names.iter().skip(1));
+    let mut twice: Vec<u64> = pairs.filter(|(one, next)| one == next).map(|(name, _)| *name).collect();
+    twice.dedup();
+    Ok(twice)
+}
+
+fn hash(company: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(company_key(company).as_bytes())
+}
