@@ -24,15 +24,7 @@ pub struct Seen {
     pub email_key: Option<String>,
     /// Why it has no link.
     pub reason: String,
-    /// What people recognise it by.
-    #[serde(flatten)]
-    pub shown: Shown,
-}
-
-/// What people recognise a record by; nothing is decided by it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
-    /// Its visible number in Metakocka.
+    /// Its visible number in Metakocka; this and the next three are for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The company's name, else the person's.
@@ -43,6 +35,19 @@ pub struct Shown {
     pub email: Option<String>,
     /// Phone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+}
+
+/// What people recognise a record by; nothing is decided by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Its visible number in Metakocka.
+    pub code: Option<String>,
+    /// The company's name, else the person's.
+    pub name: Option<String>,
+    /// E-mail.
+    pub email: Option<String>,
+    /// Phone.
     pub phone: Option<String>,
 }
 
@@ -73,6 +78,7 @@ impl Seen {
     /// A partner left alone for this reason.
     #[must_use]
     pub fn of(partner: &Partner, reason: &str) -> Self {
+        let Shown { code, name, email, phone } = Shown::of(partner.code.as_deref(), &partner.fields);
         Self {
             raw_hash: partner.raw_hash.to_string(),
             tax_key: partner
@@ -86,7 +92,10 @@ impl Seen {
                 .and_then(|value| email_keys(value).into_iter().next())
                 .map(String::from),
             reason: reason.to_owned(),
-            shown: Shown::of(partner.code.as_deref(), &partner.fields),
+            code,
+            name,
+            email,
+            phone,
         }
     }
 
@@ -98,7 +107,10 @@ impl Seen {
             tax_key: None,
             email_key: None,
             reason: "unreadable".to_owned(),
-            shown: Shown::default(),
+            code: None,
+            name: None,
+            email: None,
+            phone: None,
         }
     }
 

@@ -211,7 +211,7 @@ async fn partners(powers: Powers<'_>, after: Option<String>, limit: u32) -> Resu
             metakocka_id: Some(entry.id),
             status,
             reason: Some(reason),
-            shown: seen.shown,
+            shown: Shown { code: seen.code, name: seen.name, email: seen.email, phone: seen.phone },
         });
     }
     Ok((rows, next))

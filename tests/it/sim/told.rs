@@ -190,7 +190,7 @@ fn what_is_not_mapped_stays_readable_and_never_goes_back() {
     alone(async {
         let world = World::new().await;
         let mut fields = company(1);
-        fields["payment_due_days"] = json!("45");
+        fields["supplier"] = json!("true");
         fields["partner_contact_list"] = json!([
             { "name": "Oseba 1", "email": "p1@podjetje.example" },
             { "name": "Druga Oseba", "email": "druga@podjetje.example" },
@@ -199,7 +199,7 @@ fn what_is_not_mapped_stays_readable_and_never_goes_back() {
         world.to_rest(Direction::Bidirectional).await.unwrap();
         let (id, before) = link(&world).await;
         let kept = &before["metadata"]["metakocka"];
-        assert_eq!(kept["payment_due_days"], "45", "{kept:#}");
+        assert_eq!(kept["supplier"], "true", "{kept:#}");
         assert_eq!(kept["partner_contact_list"][1]["name"], "Druga Oseba", "{kept:#}");
         for mapped in ["mk_id", "customer", "tax_id_number"] {
             assert_eq!(kept.get(mapped), None, "{kept:#}");
@@ -207,7 +207,7 @@ fn what_is_not_mapped_stays_readable_and_never_goes_back() {
 
         world.edit_contact(&id, json!({ "city": "Kranj" })).await;
         world.sync(Direction::Bidirectional).await;
-        assert_eq!(link(&world).await.1["metadata"]["metakocka"]["payment_due_days"], "45");
+        assert_eq!(link(&world).await.1["metadata"]["metakocka"]["supplier"], "true");
         let sent: Vec<String> = world
             .journal
             .borrow()
@@ -216,12 +216,12 @@ fn what_is_not_mapped_stays_readable_and_never_goes_back() {
             .map(|request| request.body.to_string())
             .collect();
         assert_eq!(sent.len(), 1);
-        assert!(!sent[0].contains("Druga") && !sent[0].contains("payment_due_days"), "{sent:?}");
+        assert!(!sent[0].contains("Druga") && !sent[0].contains("supplier"), "{sent:?}");
 
         // A change of nothing but such a member is kept too.
-        world.edit_partner(&partner, json!({ "payment_due_days": "60" }));
+        world.edit_partner(&partner, json!({ "supplier": "false" }));
         world.sync(Direction::FromMetakocka).await;
-        assert_eq!(link(&world).await.1["metadata"]["metakocka"]["payment_due_days"], "60");
+        assert_eq!(link(&world).await.1["metadata"]["metakocka"]["supplier"], "false");
         world.to_rest(Direction::Bidirectional).await.unwrap();
     });
 }
