@@ -42,6 +42,8 @@ mod secrets;
 mod sim;
 #[cfg(test)]
 mod survival;
+#[cfg(test)]
+mod told;
 
 /// The program these tests run, and where they may keep things.
 #[cfg(test)]

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::result::{Cost, broken, describe, result};
+use super::result::{Cost, broken, describe, kept, result};
 use super::session::{Session, transport};
 use super::work::{StoredBreaker, Work};
 use super::{Failure, Global, Outcome, measure, output, settings};
@@ -276,7 +276,7 @@ pub(crate) async fn run_tenant(
     }
     let success = document.get("success") == Some(&Value::Bool(true));
     store.append_logs(tenant, &progress.finish()).await?;
-    store.finish_run(&run, std::time::SystemTime::now().into(), success, &document).await?;
+    store.finish_run(&run, std::time::SystemTime::now().into(), success, &kept(&document)).await?;
     let problem = document.pointer("/stopped/message").and_then(Value::as_str);
     // How the connection is doing is for whoever holds it to say.
     if work.is_held().await? {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::rest::Rest;
 use super::wire::{AddressRow, ContactRow, PartnerWire, Text};
 use crate::model::company_name::has_legal_form;
 use crate::model::match_key::{is_vat_number, tax_key};
@@ -22,6 +23,8 @@ pub struct Partner {
     pub raw_hash: RawHash,
     /// The mapped fields.
     pub fields: Fields,
+    /// Everything else.
+    pub rest: Option<Rest>,
 }
 
 /// Why a record cannot be translated or sent, one sentence for a person.
@@ -74,6 +77,7 @@ impl Partner {
             code: wire.count_code.value().map(str::to_owned),
             raw_hash: RawHash::of(bytes),
             fields: fields(&wire),
+            rest: Rest::of(bytes, &wire),
         })
     }
 }
