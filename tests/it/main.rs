@@ -15,6 +15,7 @@ mod first_import;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod keys;
 mod leases;
 #[cfg(test)]
 mod limits;

@@ -188,16 +188,19 @@ async fn nothing_of_ours_looks_foreign() {
 }
 
 #[tokio::test]
-async fn one_process_writes_and_others_read() {
+async fn several_processes_write_and_read() {
     let site = Site::new().await;
     let (tenant, room) = site.tenant("t").await;
-    let refused = open(&site.folder, Access::Write).await.unwrap_err().to_string();
-    assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+    let other = open(&site.folder, Access::Write).await.unwrap();
+    let there = other.storage(&other.tenant("t").await.unwrap()).await.unwrap();
+    there.commit(vec![put(Collection::Contacts, "other", "{}")]).await.unwrap();
+    drop(there);
+    other.close().await;
 
     let reader = open(&site.folder, Access::Read).await.unwrap();
     let reading = reader.storage(&reader.tenant("t").await.unwrap()).await.unwrap();
     room.commit(vec![put(Collection::Contacts, "a", "{}")]).await.unwrap();
-    assert_eq!(reading.count(Collection::Contacts).await.unwrap(), 1, "a commit is seen beside the writer");
+    assert_eq!(reading.count(Collection::Contacts).await.unwrap(), 2, "a commit is seen beside the writer");
     let write = reading.commit(vec![put(Collection::Contacts, "b", "{}")]).await;
     assert!(matches!(write, Err(StorageError::Unavailable(_))), "{write:?}");
     assert!(matches!(reader.add_tenant("x", None, None).await, Err(StoreError::ReadOnly)));
@@ -207,6 +210,101 @@ async fn one_process_writes_and_others_read() {
     let reader = open(&site.folder, Access::Read).await.unwrap();
     assert_eq!(reader.tenants().await.unwrap(), [tenant], "without any writer");
     open(&site.folder, Access::Write).await.unwrap();
+}
+
+mod leases {
+    use std::time::Duration;
+
+    use chrono::{DateTime, Utc};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::lease::{Lease, LeaseRequest, Leased};
+    use crate::store::process::Process;
+
+    const LENGTH: Duration = Duration::from_secs(30);
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + second, 0).unwrap()
+    }
+
+    fn request(tenant: Uuid, company: &str) -> LeaseRequest {
+        LeaseRequest {
+            tenant,
+            company: company.to_owned(),
+            run: Uuid::now_v7(),
+            kind: "apply contacts".to_owned(),
+            process: Process::this(),
+        }
+    }
+
+    async fn take(site: &Site, request: &LeaseRequest, second: i64) -> Result<Lease, String> {
+        match site.store.lease(request, at(second), LENGTH).await.unwrap() {
+            Leased::Taken(lease) => Ok(lease),
+            Leased::Held(holder) => Err(holder.to_string()),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_of_two_gets_it_and_both_rows_or_none() {
+        let site = Site::new().await;
+        let (tenant, _) = site.tenant("t").await;
+        let (other, _) = site.tenant("u").await;
+        let first = take(&site, &request(tenant.id, "one"), 0).await.unwrap();
+        let held = take(&site, &request(tenant.id, "two"), 1).await.unwrap_err();
+        assert!(held.contains(&format!("process {}", std::process::id())), "{held}");
+        let held = take(&site, &request(other.id, "one"), 1).await.unwrap_err();
+        assert!(held.contains("another tenant"), "{held}");
+        // What was refused has taken nothing of the two.
+        take(&site, &request(other.id, "two"), 1).await.unwrap();
+        assert!(site.store.renew(&first, at(20), LENGTH).await.unwrap());
+        assert!(take(&site, &request(tenant.id, "one"), 49).await.is_err(), "renewed until 50");
+        site.store.release(&first).await.unwrap();
+        let next = take(&site, &request(tenant.id, "one"), 49).await.unwrap();
+        assert!(next.tenant_fence > first.tenant_fence && next.company_fence > first.company_fence);
+    }
+
+    #[tokio::test]
+    async fn whoever_was_overtaken_stores_nothing() {
+        let site = Site::new().await;
+        let (tenant, _) = site.tenant("t").await;
+        let first = take(&site, &request(tenant.id, "one"), 0).await.unwrap();
+        let room = site.store.leased_storage(&tenant, &first).await.unwrap();
+        room.commit(vec![put(Collection::Contacts, "a", "{}")]).await.unwrap();
+        let second = take(&site, &request(tenant.id, "one"), 30).await.unwrap();
+        let late = room.commit(vec![put(Collection::Contacts, "b", "{}")]).await;
+        assert!(
+            matches!(&late, Err(StorageError::Unavailable(text)) if text.contains("overtaken") || text.contains("another one")),
+            "{late:?}"
+        );
+        assert_eq!(room.count(Collection::Contacts).await.unwrap(), 1);
+        assert!(!site.store.renew(&first, at(31), LENGTH).await.unwrap());
+        // Letting go of what is not its own changes nothing.
+        site.store.release(&first).await.unwrap();
+        let room = site.store.leased_storage(&tenant, &second).await.unwrap();
+        room.commit(vec![put(Collection::Contacts, "c", "{}")]).await.unwrap();
+        // One row that is overtaken is enough: another tenant took the company only.
+        let (other, _) = site.tenant("u").await;
+        take(&site, &request(other.id, "one"), 61).await.unwrap();
+        assert!(room.commit(vec![put(Collection::Contacts, "d", "{}")]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_gone_holds_nothing() {
+        let site = Site::new().await;
+        let (tenant, _) = site.tenant("t").await;
+        let mut gone = request(tenant.id, "one");
+        gone.process.started = "1".to_owned();
+        take(&site, &gone, 0).await.unwrap();
+        take(&site, &request(tenant.id, "one"), 1).await.unwrap();
+        // Of one on another machine nobody knows.
+        let (other, _) = site.tenant("u").await;
+        let mut elsewhere = request(other.id, "two");
+        elsewhere.process.machine = "elsewhere".to_owned();
+        take(&site, &elsewhere, 0).await.unwrap();
+        assert!(take(&site, &request(other.id, "two"), 29).await.is_err());
+        take(&site, &request(other.id, "two"), 30).await.unwrap();
+    }
 }
 
 #[tokio::test]
