@@ -11,7 +11,7 @@ use std::process::Command;
 /// The target of the guests.
 const TARGET: &str = "wasm32-wasip2";
 /// Every package of `guests/` that is a component.
-const GUESTS: [&str; 3] = ["endless-loop", "endless-memory", "quiet"];
+const GUESTS: [&str; 4] = ["endless-loop", "endless-memory", "quiet", "talkative"];
 
 /// Meant for the outer build. They would send the inner one to another target or folder, or give it flags that
 /// its target does not know.

@@ -210,7 +210,9 @@ impl ports::Http for Host {
     }
 
     // The host function is on its way; until then the run itself ends and says when to come back.
-    fn hold_off(&self, _: u64) {}
+    fn hold_off(&self, milliseconds: u64) {
+        http::hold_off("metakocka", milliseconds);
+    }
 }
 
 struct Body(http::Body);

@@ -5,6 +5,7 @@
 mod bad_input;
 #[cfg(test)]
 mod both_sides;
+mod breaker;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -15,11 +16,17 @@ mod first_import;
 mod isolation;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod link_columns;
+#[cfg(test)]
+mod logs;
 #[cfg(test)]
 mod lost_answers;
 #[cfg(test)]
 mod output;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod promise;

@@ -53,7 +53,7 @@ impl LogSink for Silence {
 pub struct LogLimits {
     /// Bytes of one line, its fields included.
     pub line_bytes: usize,
-    /// Lines of a run.
+    /// Lines of a run; as many again for errors alone, which chatter does not push out.
     pub lines: u64,
     /// Bytes of all lines of a run.
     pub bytes: u64,
@@ -109,13 +109,18 @@ impl Logging {
         message: &str,
         fields: &[(String, String)],
     ) {
-        let full = self.lines >= self.limits.lines || self.bytes >= self.limits.bytes;
+        let share = if level == Level::Error { 2 } else { 1 };
+        let full = self.lines >= self.limits.lines.saturating_mul(share)
+            || self.bytes >= self.limits.bytes.saturating_mul(share);
         if full && level != Level::Error {
             self.dropped += 1;
             return;
         }
-        let mut line = Line { left: self.limits.line_bytes, cut: false, redactor: &self.redactor };
+        // Half of the line is the fields': which record it is about must not be cut off by a long sentence.
+        let half = self.limits.line_bytes / 2;
+        let mut line = Line { left: half, cut: false, redactor: &self.redactor };
         let mut message = line.clean(message);
+        line.left += self.limits.line_bytes - half;
         let mut clean = Vec::new();
         for (name, value) in fields {
             if line.left == 0 {
@@ -200,8 +205,32 @@ pub(crate) fn is_harmless(character: char) -> bool {
     !character.is_control()
         && !matches!(
             character,
-            '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         )
+}
+
+/// Longest text of a run's result.
+const LONGEST_TEXT: usize = 4 * 1024;
+
+/// Every text of a document, bounded, without what a terminal or a log viewer would obey. Line ends become spaces.
+pub(crate) fn harmless_document(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => {
+            let end = text.floor_char_boundary(LONGEST_TEXT);
+            if end < text.len() || !text.chars().all(is_harmless) {
+                let kept = text.get(..end).unwrap_or_default().chars();
+                let mut clean: String = kept.map(|sign| if is_harmless(sign) { sign } else { ' ' }).collect();
+                if end < text.len() {
+                    clean.push_str(" [cut]");
+                }
+                *text = clean;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(harmless_document),
+        Value::Object(members) => members.values_mut().for_each(harmless_document),
+        _ => {}
+    }
 }
 
 impl contract::Host for HostState {
@@ -256,7 +285,22 @@ mod tests {
     }
 
     #[test]
+    fn a_document_holds_nothing_a_terminal_obeys_and_ends() {
+        let mut document =
+            serde_json::json!({ "a": ["x\u{1b}[2Jy\nz\u{202e}"], "b": { "c": "č".repeat(9_000), "n": 7 } });
+        harmless_document(&mut document);
+        assert_eq!(document["a"][0], "x [2Jy z ");
+        assert_eq!(document["b"]["c"].as_str().unwrap().len(), 4 * 1024 + " [cut]".len());
+        assert_eq!(document["b"]["n"], 7);
+    }
+
+    #[test]
     fn nothing_a_terminal_obeys_gets_through() {
+        for bad in ["\u{0}", "\u{9b}", "\u{7f}", "\u{61c}", "\u{200b}", "\u{2028}", "\u{2066}", "\u{feff}"] {
+            let (records, _) = say(&[(Level::Info, bad, &[(bad, bad)])]);
+            let said = format!("{}{}{}", records[0].message, records[0].fields[0].0, records[0].fields[0].1);
+            assert!(said.is_ascii() && !said.contains(char::is_control), "{said:?}");
+        }
         let (records, _) = say(&[(Level::Info, "\u{1b}[2Ja\r\nb\u{202e}č", &[("k\n", "v\u{7}")])]);
         assert_eq!(records[0].message, "\\u{1b}[2Ja\\r\\nb\\u{202e}č");
         assert_eq!(records[0].fields, [("k\\n".to_string(), "v\\u{7}".to_string())]);
@@ -267,17 +311,24 @@ mod tests {
         let (records, _) = say(&[(Level::Info, "key s3cr3t-key", &[("x", "s3cr3t\\u002dkey")])]);
         assert_eq!(records[0].message, "key **********");
         assert_eq!(records[0].fields[0].1, "***************");
-        let long = format!("{}s3cr3t-key", "x".repeat(8 * 1024 - 4));
+        let long = format!("{}s3cr3t-key", "x".repeat(4 * 1024 - 4));
         let (records, _) = say(&[(Level::Info, &long, &[])]);
-        assert!(records[0].message.ends_with("x**** [cut]"), "{}", &records[0].message[8_000..]);
+        assert!(records[0].message.ends_with("x**** [cut]"), "{}", &records[0].message[4_000..]);
     }
 
     #[test]
     fn long_lines_are_cut_at_a_character() {
         let long = "č".repeat(1024 * 1024);
         let (records, _) = say(&[(Level::Info, &long, &[("name", "value")])]);
-        assert_eq!(records[0].message.len(), 8 * 1024 + " [cut]".len());
-        assert!(records[0].fields.is_empty());
+        assert_eq!(records[0].message.len(), 4 * 1024 + " [cut]".len());
+        assert_eq!(
+            records[0].fields,
+            [("name".to_owned(), "value".to_owned())],
+            "which record it is about is kept"
+        );
+        let (records, _) = say(&[(Level::Info, &long, &[("name", &long), ("other", &long)])]);
+        let size: usize = records[0].fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert!(size <= 4 * 1024, "{size}");
     }
 
     #[test]
@@ -285,11 +336,13 @@ mod tests {
         let mut lines: Vec<Said<'_>> = vec![(Level::Info, "x", &[]); 5_000];
         lines.push((Level::Error, "the end", &[]));
         let (records, last) = say(&lines);
-        assert_eq!(records.len(), 2_001);
-        assert!(records[2_000].message.starts_with("3001 more lines"), "{}", records[2_000].message);
+        assert_eq!(records.len(), 2_002, "the error is not pushed out by chatter");
+        assert!(records[2_001].message.starts_with("3000 more lines"), "{}", records[2_001].message);
+        let (records, _) = say(&vec![(Level::Error, "x", &[] as &[_]); 5_000]);
+        assert_eq!(records.len(), 4_001, "errors end too");
         assert_eq!(last.as_deref(), Some("the end"));
         let wide = "x".repeat(8 * 1024);
-        let (records, _) = say(&vec![(Level::Info, wide.as_str(), &[] as &[_]); 200]);
-        assert_eq!(records.len(), 129, "1 MiB of lines and the counted one");
+        let (records, _) = say(&vec![(Level::Info, wide.as_str(), &[] as &[_]); 400]);
+        assert_eq!(records.len(), 257, "1 MiB of lines and the counted one");
     }
 }

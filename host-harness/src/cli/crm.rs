@@ -1,6 +1,6 @@
 //! `crm import|export|delete`: the CRM's own door to its records, as JSON lines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
@@ -93,6 +93,8 @@ const TEXT: [&str; 19] = [
 const TIMES: [&str; 3] = ["createdat", "updatedat", "lastcontact"];
 /// Columns the host stamps from the tenant.
 const STAMPED: [&str; 4] = ["tenant_id", "user_id", "organization_id", "revision"];
+/// What an export shows of the contact's link; an import takes no notice of it.
+const SHOWN: &str = "metakocka";
 /// Where the body of an entry keeps custom fields.
 const CUSTOM: &str = "custom";
 
@@ -117,6 +119,9 @@ fn record(line: &str) -> Result<Record, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
     let Value::Object(members) = value else { return Err("not a JSON object".to_owned()) };
     let id = match members.get("id") {
+        Some(Value::String(id)) if id.chars().any(char::is_control) => {
+            return Err("`id` holds a control character".to_owned());
+        }
         Some(Value::String(id)) if !id.trim().is_empty() && id.len() <= 200 => id.clone(),
         Some(Value::String(_)) => return Err("`id` is blank or longer than 200 bytes".to_owned()),
         Some(_) => return Err("`id` must be text".to_owned()),
@@ -125,13 +130,17 @@ fn record(line: &str) -> Result<Record, String> {
     let mut body = Map::new();
     let mut custom = Map::new();
     for (name, value) in members {
-        if name == "id" || value.is_null() {
+        if name == "id" || name == SHOWN || value.is_null() {
             continue;
         }
         if STAMPED.contains(&name.as_str()) {
             return Err(format!("`{name}` is stamped from the tenant: leave it out"));
         } else if TEXT.contains(&name.as_str()) {
             let Value::String(text) = &value else { return Err(format!("`{name}` must be text")) };
+            // The database would end the text there, without a word.
+            if text.contains('\0') {
+                return Err(format!("`{name}` holds the character U+0000"));
+            }
             if name == "status" && !["active", "inactive"].contains(&text.as_str()) {
                 return Err("`status` must be active or inactive".to_owned());
             }
@@ -156,6 +165,19 @@ fn record(line: &str) -> Result<Record, String> {
     Ok((id, Value::Object(body)))
 }
 
+/// What the links of these contacts say of their partners, for people who read: contact id to value.
+async fn shown(storage: &dyn Storage, ids: &[String]) -> Result<BTreeMap<String, Value>, Failure> {
+    let mut shown = BTreeMap::new();
+    for link in storage.get_many(Collection::Links, ids).await? {
+        // What a link is worth that cannot be read, `links` says.
+        let Ok(mut body) = serde_json::from_slice::<Value>(&link.body) else { continue };
+        if let Some(value) = body.pointer_mut(&format!("/metadata/{SHOWN}")) {
+            shown.insert(link.id, value.take());
+        }
+    }
+    Ok(shown)
+}
+
 /// A stored entry as a line: columns and custom fields side by side, absent ones left out.
 fn line(id: &str, body: &[u8]) -> Result<Value, Failure> {
     let mut body: Map<String, Value> = serde_json::from_slice(body).map_err(Failure::failed)?;
@@ -163,7 +185,8 @@ fn line(id: &str, body: &[u8]) -> Result<Value, Failure> {
     let mut line = Map::new();
     line.insert("id".to_owned(), json!(id));
     line.extend(body.into_iter().filter(|(_, value)| !value.is_null()));
-    if let Some(Value::Object(custom)) = custom {
+    if let Some(Value::Object(mut custom)) = custom {
+        custom.remove(SHOWN);
         line.extend(custom);
     }
     Ok(Value::Object(line))
@@ -279,9 +302,15 @@ async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Out
         let page = storage.scan(collection.collection(), after.as_deref(), &[], 1_000).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
+        let ids: Vec<String> = page.iter().map(|entry| entry.id.clone()).collect();
+        let mut shown = shown(&*storage, &ids).await?;
         let mut lines = String::new();
         for entry in &page {
-            lines.push_str(&line(&entry.id, &entry.body)?.to_string());
+            let mut line = line(&entry.id, &entry.body)?;
+            if let (Some(value), Some(line)) = (shown.remove(&entry.id), line.as_object_mut()) {
+                line.insert(SHOWN.to_owned(), value);
+            }
+            lines.push_str(&line.to_string());
             lines.push('\n');
         }
         output::print(&lines);
@@ -346,6 +375,16 @@ mod tests {
             (r#"{"id":"a","status":"gone"}"#, false),
             (r#"{"id":"a","createdat":"yesterday"}"#, false),
             (r#"{"id":"a","user_id":"x"}"#, false),
+            (r#"{"id":"a","metakocka":{"code":"7"}}"#, true),
+            (r#"{"id":"a\u0000"}"#, false),
+            (r#"{"id":"a\u001b"}"#, false),
+            (r#"{"id":"a\u0085"}"#, false),
+            (r#"{"id":"\ud800"}"#, false),
+            (r#"{"id":"a","company":"\ud800"}"#, false),
+            (r#"{"id":"a","company":"Alfa\u0000"}"#, false),
+            (r#"{"id":"a","mine":{"deep":["\udc00"]}}"#, false),
+            (r#"{"id":"a","\ud800":1}"#, false),
+            (r#"{"id":"a","company":"\ud83d\ude00"}"#, true),
             (r#"["a"]"#, false),
             (r#"{"id":"a""#, false),
         ] {

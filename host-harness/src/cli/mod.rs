@@ -9,6 +9,7 @@ mod conflicts;
 mod connect;
 mod crm;
 mod demo;
+mod logs;
 mod measure;
 mod output;
 mod plan;
@@ -90,6 +91,9 @@ enum Command {
     History(records::History),
     /// Past runs
     Runs(records::Runs),
+    /// What runs said, record by record
+    #[command(subcommand)]
+    Logs(logs::Logs),
     /// Fields both sides changed, waiting for a decision
     #[command(subcommand)]
     Conflicts(conflicts::Conflicts),
@@ -221,6 +225,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Links(command) => command.run(global).await,
         Command::History(command) => command.run(global).await,
         Command::Runs(command) => command.run(global).await,
+        Command::Logs(command) => command.run(global).await,
         Command::Conflicts(command) => command.run(global).await,
         Command::Quarantine(command) => command.run(global).await,
         Command::Bench(command) => command.run(global).await,
@@ -235,5 +240,7 @@ fn start_logging() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // They would go past `output`, and panic where standard error cannot be written.
+        .log_internal_errors(false)
         .init();
 }

@@ -27,9 +27,9 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// Writes a line.
+/// Writes a line for people.
 pub(crate) fn print_line(text: impl std::fmt::Display) {
-    print(&format!("{text}\n"));
+    print(&format!("{}\n", shown(&text.to_string())));
 }
 
 /// Writes what is still held back, for a reader that waits for it.
@@ -47,7 +47,7 @@ pub(crate) fn is_open() -> bool {
 
 /// Writes a line to standard error, if anybody reads it.
 pub(crate) fn print_error(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", shown(&text.to_string()));
 }
 
 /// Asks on standard error, without ending the line.
@@ -72,7 +72,7 @@ pub(crate) fn finish() -> Result<(), String> {
 
 /// Prints the one document of a `--json` command.
 pub(crate) fn print_json(value: &Value) {
-    print_line(format_args!("{value:#}"));
+    print(&format!("{value:#}\n"));
 }
 
 /// Prints rows as a table, or says that there are none.

@@ -100,8 +100,10 @@ impl Links {
                     "metakocka_code": member("metakocka_code"),
                     "status": body.get("sync_status").cloned().unwrap_or_else(|| json!("synced")),
                     "state": body.get("state").cloned().unwrap_or_else(|| json!("live")),
-                    "error": member("sync_error"),
+                    "sync_error": member("sync_error"),
                     "last_synced_at": member("last_synced_at"),
+                    "crm_modified_at": member("crm_modified_at"),
+                    "crm_hash": member("crm_hash"),
                     "metadata": member("metadata"),
                 })
             })

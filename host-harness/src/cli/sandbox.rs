@@ -1,6 +1,5 @@
 //! `sandbox`: a local Metakocka.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -43,8 +42,13 @@ impl Sandbox {
             ..metakocka_sandbox::Options::default()
         };
         let mut running = metakocka_sandbox::start(options).await.map_err(Failure::usage)?;
-        output::print_line(format_args!("{}", running.announcement()));
-        let _ = std::io::stdout().flush();
+        output::print_line(running.announcement());
+        output::flush();
+        if !output::is_open() {
+            // Nobody will ever know where it listens.
+            running.stop().await;
+            return Ok(());
+        }
         tokio::select! {
             () = running.wait() => {}
             _ = tokio::signal::ctrl_c() => running.stop().await,

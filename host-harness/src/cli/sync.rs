@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::progress::Progress;
 use super::result::{Cost, broken, describe, kept, result};
 use super::session::{Session, transport};
-use super::work::Work;
+use super::work::{StoredBreaker, Work};
 use super::{Failure, Global, Outcome, measure, output, settings};
 use crate::capability::clock::RealClock;
 use crate::capability::http::{Connection, Http, Transport};
-use crate::capability::logging::Logging;
+use crate::capability::logging::{self, Logging};
 use crate::plugin::{self, Mode, Plugin, Powers, RunError, RunRequest, Selection};
 use crate::store::{Access, Run, Store, StoreError, Tenant};
 
@@ -232,12 +232,15 @@ pub(crate) async fn run_tenant(
     );
     let company = format!("{} {}", stored.base_url, stored.company_id);
     let kind = format!("{} {}", run.mode, run.kind);
-    let work = Work::begin(store, tenant, company, &run, kind, task.wait).await?;
+    let work = Work::begin(store, tenant, company.clone(), &run, kind, task.wait).await?;
+    let breaker = StoredBreaker::of(store, company).await?;
     store.start_run(&run).await?;
-    let progress = Arc::new(Progress::new(bars, &tenant.name));
+    let progress = Arc::new(Progress::new(bars, &tenant.name, &run.id.to_string()));
     let watcher = Arc::clone(&progress);
     let http = Arc::new(
-        Http::new(transport, connection).watched(Arc::new(move |transfer| watcher.transfer(transfer))),
+        Http::new(transport, connection)
+            .watched(Arc::new(move |transfer| watcher.transfer(transfer)))
+            .kept_by(Arc::new(breaker.0), breaker.1),
     );
     let powers = Powers {
         logging: Logging::new(Arc::clone(&progress) as _, http.redactor()),
@@ -262,10 +265,12 @@ pub(crate) async fn run_tenant(
         guest_peak_bytes: outcome.guest_peak_bytes,
     };
     let id = run.id.to_string();
-    let document = match &outcome.result {
+    let mut document = match &outcome.result {
         Ok(report) => result(&id, report, cost),
         Err(error) => broken(&id, code(error), &http.redactor().text(&error.to_string()), cost),
     };
+    // A guest says what others have told it.
+    logging::harmless_document(&mut document);
     if let Some(Err(reason)) = &outcome.dump {
         tracing::warn!("the plugin's memory could not be written: {reason}");
     }

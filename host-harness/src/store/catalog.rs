@@ -254,7 +254,7 @@ static LINKS: Shape = Shape {
         text("mk_modified_at"),
         text("crm_modified_at"),
         text("last_synced_at"),
-        member("metadata", "metadata", Kind::Json),
+        member("metadata", "metadata", Kind::Object),
     ]),
     indexes: &[
         index("metakocka_id", "metakocka_id", Key::Exact),

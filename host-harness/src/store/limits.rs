@@ -43,6 +43,14 @@ pub(crate) fn no_index(shape: &Shape, name: &str) -> StorageError {
     StorageError::Invalid(format!("{} cannot be looked up by {name:?}", shape.name))
 }
 
+/// Which write of a commit was refused.
+pub(crate) fn named(at: usize, write: &Write, error: StorageError) -> StorageError {
+    match error {
+        StorageError::Invalid(why) => StorageError::Invalid(format!("write {at} ({}): {why}", write.id)),
+        error => error,
+    }
+}
+
 /// A commit's size, and that no entry is written twice.
 pub(crate) fn writes(writes: &[Write]) -> Result<(), StorageError> {
     items("writes", writes.len())?;

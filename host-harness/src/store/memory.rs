@@ -313,12 +313,13 @@ impl Storage for Room {
 
     async fn commit(&self, writes: Vec<Write>) -> Result<CommitOutcome, StorageError> {
         limits::writes(&writes)?;
-        for write in &writes {
+        for (at, write) in writes.iter().enumerate() {
             match &write.change {
-                Change::Put(body) => drop(Record::put(write.collection, body)?),
-                Change::Merge(patch) => Record::check_patch(write.collection, patch)?,
-                Change::Delete | Change::Check => {}
+                Change::Put(body) => Record::put(write.collection, body).map(drop),
+                Change::Merge(patch) => Record::check_patch(write.collection, patch),
+                Change::Delete | Change::Check => Ok(()),
             }
+            .map_err(|error| limits::named(at, write, error))?;
         }
         let mut tenants = self.memory.lock();
         let tenant = tenants.entry(self.tenant.clone()).or_default();

@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 
 pub use error::StoreError;
 pub use house::Store;
-pub use tenant::{Connection, LogRecord, Run, Tenant};
+pub use tenant::{BreakerRecord, Connection, LogQuery, LogRecord, Run, Tenant};
 pub use url::{Access, StoreUrl};
 
 /// A collection of entries.

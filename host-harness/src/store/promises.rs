@@ -173,7 +173,10 @@ async fn reads_what_was_written(house: &dyn House) -> Kept {
             Collection::Links,
             r#"{"metakocka_id":"77","metakocka_code":"7","sync_status":"error","sync_error":"e","state":"erp-gone","base":{"name":"x","list":[null]},"raw_hash":"r","crm_hash":"c","mk_modified_at":"m","crm_modified_at":"n","last_synced_at":"l","metadata":{"k":true}}"#,
         ),
-        (Collection::Seen, r#"{"raw_hash":"r","tax_key":"t","email_key":"e","reason":"x"}"#),
+        (
+            Collection::Seen,
+            r#"{"raw_hash":"r","tax_key":"t","email_key":"e","reason":"x","code":"7","name":"Žiga s.p.","email":"E@x.si","phone":"041"}"#,
+        ),
         (Collection::Outbox, r#"{"state":"sent","key_kind":"tax","nested":{"deep":[1,2,{"x":"y"}]}}"#),
         (Collection::Checkpoints, r#"{"cursor":9007199254740993}"#),
         (Collection::Plans, r#"{"action":"create"}"#),
@@ -611,13 +614,27 @@ async fn refused(house: &dyn House) -> Kept {
         (Collection::Quarantine, r#"{"attempts":"3"}"#),
         (Collection::Quarantine, r#"{"retry":"true"}"#),
         (Collection::History, r#"{"side":"both"}"#),
+        (Collection::Links, r#"{"metakocka_id":"1","metadata":[]}"#),
+        (Collection::Contacts, r#"{"company":"\ud800"}"#),
+        (Collection::Contacts, r#"{"company":"x\udc00y"}"#),
+        (Collection::Contacts, r#"{"company":"\ud83d\ud83d\ude00"}"#),
+        (Collection::Contacts, r#"{"custom":{"mine":["\uD800"]}}"#),
+        (Collection::Outbox, r#"{"\udfff":1}"#),
+        (Collection::Outbox, r#"{"deep":[{"a":"\\\ud800"}]}"#),
+        (Collection::History, r#"{"old":"\ud800"}"#),
     ] {
         invalid(room.commit(vec![put(collection, "a", given)]).await, given)?;
     }
-    invalid(
-        room.commit(vec![merged(Collection::Contacts, "a", r#"{"x":1}"#)]).await,
-        "an unknown member to merge",
-    )?;
+    for given in [r#"{"x":1}"#, r#"{"phone":"\ud800"}"#] {
+        invalid(room.commit(vec![merged(Collection::Contacts, "a", given)]).await, given)?;
+    }
+    let bytes = Change::Put(b"{\"company\":\"\xff\"}".to_vec());
+    let writes =
+        vec![put(Collection::Contacts, "a", "{}"), write(Collection::Contacts, "b", Expectation::Any, bytes)];
+    let answer = room.commit(writes).await;
+    ensure(matches!(&answer, Err(StorageError::Invalid(why)) if why.contains("write 1 (b)")), || {
+        format!("bytes that are no text are not named: {answer:?}")
+    })?;
     invalid(room.commit(vec![put(Collection::Contacts, "", "{}")]).await, "an empty id")?;
     let twice = vec![put(Collection::Contacts, "a", "{}"), delete(Collection::Contacts, "a")];
     invalid(room.commit(twice).await, "an entry twice")?;
@@ -693,6 +710,15 @@ async fn texts(house: &dyn House) -> Kept {
     let room = house.room("texts").await?;
     let odd =
         [r"'; DROP TABLE contacts; --", "ž Č 漢 🦀", "\" \\ / \n \t", "null", "{}", " x ", "\u{1}\u{7f}"];
+    let whole = r#"{"company":"\ud83e\udd80 \\ud800"}"#;
+    commit(&*room, vec![put(Collection::Contacts, "whole", whole)]).await?;
+    let got = body(&*room, Collection::Contacts, "whole").await?;
+    equal(
+        got.get("company"),
+        Some(&Value::from("🦀 \\ud800")),
+        "a whole pair, and what only looks like half of one",
+    )?;
+    commit(&*room, vec![delete(Collection::Contacts, "whole")]).await?;
     for (at, text) in odd.iter().enumerate() {
         let id = format!("{at} {text}");
         let given = serde_json::json!({ "notes": text, "custom": { *text: text } });

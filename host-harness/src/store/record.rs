@@ -27,6 +27,7 @@ impl<'a> Record<'a> {
     /// The whole body of a put.
     pub fn put(collection: Collection, body: &'a [u8]) -> Result<Self, StorageError> {
         let shape = collection.shape();
+        is_text(shape, body)?;
         match shape.body {
             Body::Free => object(shape, body).map(Self::Free),
             Body::Members(members) => {
@@ -66,6 +67,7 @@ impl<'a> Record<'a> {
     /// Whether `patch` can be merged into anything: checked before it is known into what.
     pub fn check_patch(collection: Collection, patch: &[u8]) -> Result<(), StorageError> {
         let shape = collection.shape();
+        is_text(shape, patch)?;
         match shape.body {
             Body::Free => object(shape, patch).map(drop),
             Body::Members(members) => values(shape, members, patch).map(drop),
@@ -185,6 +187,42 @@ fn inner(text: &str) -> &str {
 
 fn not_an_object(shape: &Shape) -> StorageError {
     StorageError::Invalid(format!("the body of an entry of {} is not a JSON object", shape.name))
+}
+
+/// Whether every text of the body is one: what is stored otherwise nobody can read again.
+fn is_text(shape: &Shape, body: &[u8]) -> Result<(), StorageError> {
+    let problem = match std::str::from_utf8(body) {
+        Err(_) => "is not UTF-8",
+        Ok(json) if has_half_character(json) => "holds half a character (a lone surrogate such as \\ud800)",
+        Ok(_) => return Ok(()),
+    };
+    Err(StorageError::Invalid(format!("the body of an entry of {} {problem}", shape.name)))
+}
+
+/// Whether an escape of this JSON text is one half of a surrogate pair without the other.
+pub(crate) fn has_half_character(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let escape = rest.get(at..).unwrap_or_default();
+        rest = escape.get(2..).unwrap_or_default();
+        match code_unit(escape) {
+            Some(0xd800..=0xdbff) => {
+                let low = escape.get(6..).unwrap_or_default();
+                if !matches!(code_unit(low), Some(0xdc00..=0xdfff)) {
+                    return true;
+                }
+                rest = low.get(6..).unwrap_or_default();
+            }
+            Some(0xdc00..=0xdfff) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The UTF-16 code unit of an escape at the start of the text.
+fn code_unit(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 /// The body as JSON text, if it is an object.

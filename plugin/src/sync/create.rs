@@ -21,6 +21,7 @@ use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
 use super::reconcile::reconcile;
 use super::report::{Class, RecordError};
+use super::spelling::learn;
 use super::unclear::{keep_open, refresh};
 use super::unreadable::Contacts;
 use crate::crm::Contact;
@@ -42,6 +43,10 @@ const MOST_EXPIRED: usize = 10;
 ///
 /// When the run has to stop.
 pub async fn create(run: &Run<'_>, contacts: Vec<Contact>) -> Result<(), Stop> {
+    if contacts.is_empty() {
+        return Ok(());
+    }
+    learn(run, &contacts).await?;
     let candidates = contacts.into_iter().map(|contact| {
         let fields = contact.fields(None);
         let intent = Intent::new(contact.id.clone(), &fields, run.now());

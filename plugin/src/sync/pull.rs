@@ -14,12 +14,13 @@ use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
 use super::report::{Class, RecordError};
+use super::request::Selection;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity};
 use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, transport};
 use crate::metakocka::elements::ListReader;
-use crate::metakocka::outcome::CallError;
+use crate::metakocka::outcome::{CallError, Treatment};
 use crate::metakocka::partner::{Partner, Problem};
 use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
 use crate::ports::{Category, Level, Response, Write};
@@ -119,10 +120,12 @@ async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Sur
                 Some(Met::Unlinked) => {}
                 Some(Met::Again) => found.again += 1,
                 None => {
-                    if !nothing_known
-                        && let Ok(partner) = Partner::read(element)
-                        && index.meet_id(&partner.id)
-                    {
+                    // Also one that cannot be read is there, when its id can.
+                    let id = || match Partner::read(element) {
+                        Ok(partner) => Some(partner.id),
+                        Err(problem) => problem.id,
+                    };
+                    if !nothing_known && id().is_some_and(|id| index.meet_id(&id)) {
                         found.again += 1;
                         continue;
                     }
@@ -246,7 +249,11 @@ async fn carry_once(
                     _ => crm_gone(run, link, partner),
                 },
                 None => match matches.next().unwrap_or(Matched::None) {
-                    Matched::None => create(run, partner, index.knows_unlinked()),
+                    Matched::None => {
+                        // Single records are asked for without an index.
+                        let by_id = run.request.selection != Selection::Everything;
+                        create(run, partner, index.knows_unlinked() || by_id)
+                    }
                     Matched::One(contact) => adopt(run, &contact, partner),
                     Matched::Returned(pair) => {
                         // The partner was entered anew: the contact's link goes on with it.
@@ -496,7 +503,7 @@ fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) ->
 
 /// An element that is no partner.
 fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Outcome {
-    let id = MkId(format!("unreadable-{hash}"));
+    let id = problem.id.clone().unwrap_or_else(|| MkId(format!("unreadable-{hash}")));
     let item = || Item {
         action: Action::Quarantine,
         crm_id: None,
@@ -603,7 +610,13 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
     let mut groups = Vec::new();
     for (record, (link, look)) in links.iter().zip(looks).enumerate() {
         let Some(contact) = contacts.get(&link.contact) else { continue };
-        if !look?.is_empty() {
+        let is_there = match look {
+            Ok(found) => !found.is_empty(),
+            Err(error) if error.treatment() == Treatment::StopRun => return Err(error.into()),
+            // Something was answered under this id, so it is not gone.
+            Err(_) => true,
+        };
+        if is_there {
             run.powers.log.log(
                 Level::Warning,
                 Category::Api,
@@ -634,7 +647,15 @@ pub async fn pull_some(run: &Run<'_>, ids: Vec<MkId>) -> Result<Vec<CrmId>, Stop
     let looks = run.ask(ids.iter().cloned().map(PartnerKey::Id).collect()).await;
     let mut page = Vec::new();
     for (id, look) in ids.iter().zip(looks) {
-        match look?.into_iter().find(|read| read.partner.id == *id) {
+        let found = match look {
+            Ok(found) => found.into_iter().find(|read| read.partner.id == *id),
+            Err(error) if error.treatment() == Treatment::StopRun => return Err(error.into()),
+            Err(error) => {
+                run.fail(RecordError::of((None, Some(id)), error.to_string(), error.code(), Class::Record));
+                continue;
+            }
+        };
+        match found {
             Some(read) => page.push(Ok(read.partner)),
             None => {
                 let reason = "Metakocka has no partner with this id; a full sync decides whether its contact becomes \

@@ -119,9 +119,12 @@ impl Room {
                 return Err(unavailable(StoreError::NotConnected(self.tenant.name.clone())));
             }
             let step = match &write.change {
-                Change::Put(body) => Step::Store(Record::put(write.collection, body)?),
+                Change::Put(body) => Step::Store(
+                    Record::put(write.collection, body).map_err(|error| limits::named(at, write, error))?,
+                ),
                 Change::Merge(patch) => {
-                    Record::check_patch(write.collection, patch)?;
+                    Record::check_patch(write.collection, patch)
+                        .map_err(|error| limits::named(at, write, error))?;
                     Step::Merge(patch)
                 }
                 Change::Delete => Step::Delete,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::time;
 use super::{Sqlite, StoreError};
-use crate::store::{LogRecord, Run, Tenant};
+use crate::store::{LogQuery, LogRecord, Run, Tenant};
 
 impl Sqlite {
     pub async fn start_run(&self, run: &Run) -> Result<(), StoreError> {
@@ -109,6 +109,47 @@ impl Sqlite {
         .await?;
         Ok(())
     }
+
+    pub async fn logs(&self, tenant: &Tenant, query: &LogQuery) -> Result<Vec<LogRecord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT timestamp, level, category, operation, entity_type, entity_id, metakocka_id, status, message,
+                    error_code, error_type, context
+             FROM metakocka_integration_logs
+             WHERE tenant_id = ?1 AND level IN (SELECT value FROM json_each(?3))
+               AND (?2 IS NULL OR CASE WHEN json_valid(context) THEN context ->> '$.run_id' END = ?2)
+             ORDER BY id DESC LIMIT ?4",
+        )
+        .bind(tenant.id.to_string())
+        .bind(query.run.map(|run| run.to_string()))
+        .bind(json!(query.levels).to_string())
+        .bind(query.limit)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(log_record).collect()
+    }
+}
+
+/// A line of the log. One that others have spoiled is shown as well as it can be: it is there to be read.
+fn log_record(row: &SqliteRow) -> Result<LogRecord, StoreError> {
+    let text = |at: usize| -> Result<Option<String>, StoreError> {
+        let bytes = row.try_get_unchecked::<Option<&[u8]>, _>(at)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    };
+    Ok(LogRecord {
+        timestamp: time::parse(&text(0)?.unwrap_or_default()),
+        level: text(1)?.unwrap_or_default(),
+        category: text(2)?.unwrap_or_default(),
+        operation: text(3)?,
+        entity_type: text(4)?,
+        entity_id: text(5)?,
+        metakocka_id: text(6)?,
+        status: text(7)?,
+        message: text(8)?.unwrap_or_default(),
+        error_code: text(9)?,
+        error_type: text(10)?,
+        context: text(11)?.and_then(|text| serde_json::from_str(&text).ok()),
+        ..LogRecord::default()
+    })
 }
 
 fn run(tenant: &Tenant, row: &SqliteRow) -> Result<Run, StoreError> {
