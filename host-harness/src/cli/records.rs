@@ -252,9 +252,9 @@ impl Unsynced {
         // With --json, standard output is the rows and nothing else.
         for note in notes {
             if global.json {
-                eprintln!("{note}");
+                output::print_error(note);
             } else {
-                println!("{note}");
+                output::print_line(note);
             }
         }
         Ok(())

@@ -272,7 +272,7 @@ pub struct Verdict<'a> {
 pub fn quarantine(run: &Run<'_>, verdict: Verdict<'_>, effect: &mut Effect) -> Write {
     run.has_quarantine.set(true);
     let ids = (verdict.crm_id, verdict.metakocka_id);
-    let said = |class| Some(RecordError::of(ids, verdict.reason.clone(), verdict.code, class));
+    let said = |class| Some(Box::new(RecordError::of(ids, verdict.reason.clone(), verdict.code, class)));
     match verdict.severity {
         Severity::Quarantined => effect.failure = said(Class::Record),
         Severity::NeedsReview => effect.review = said(Class::Review),

@@ -588,7 +588,7 @@ async fn overtaken(
                 let (mut writes, mut effect) = review(run, &candidate, "overtaken", reason.clone());
                 // Somebody has to look, so the run has not succeeded.
                 let ids = (Some(&candidate.contact.id), Some(&id));
-                effect.failure = Some(RecordError::of(ids, reason, "overtaken", Class::Review));
+                effect.failure = Some(Box::new(RecordError::of(ids, reason, "overtaken", Class::Review)));
                 writes.retain(|write| write.change != Change::Check);
                 (writes, effect)
             }

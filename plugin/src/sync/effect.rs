@@ -25,9 +25,9 @@ pub struct Effect {
     /// The partner.
     pub metakocka_id: Option<MkId>,
     /// The record failed.
-    pub failure: Option<RecordError>,
+    pub failure: Option<Box<RecordError>>,
     /// A person has to decide about the record.
-    pub review: Option<RecordError>,
+    pub review: Option<Box<RecordError>>,
 }
 
 impl Effect {
@@ -98,7 +98,7 @@ impl Effect {
             }
         }
         if let Some(failure) = &self.failure {
-            report.fail(failure.clone());
+            report.fail(RecordError::clone(failure));
         } else if let Some(review) = &self.review {
             report.note(
                 Happened::Parked,

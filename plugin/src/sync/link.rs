@@ -81,9 +81,9 @@ pub async fn match_contacts(
             Choice::None => own.map_or(Matched::None, |contact| Matched::One(Box::new(contact))),
             Choice::Unreadable => Matched::Wait,
             Choice::One(contact) if busy.contains(&contact.id) => Matched::Wait,
-            Choice::One(contact) => Matched::One(Box::new(contact)),
-            Choice::Returned(contact, link) => match really_gone(run, &link, index).await? {
-                true => Matched::Returned(Box::new((contact, link))),
+            Choice::One(contact) => Matched::One(contact),
+            Choice::Returned(pair) => match really_gone(run, &pair.1, index).await? {
+                true => Matched::Returned(pair),
                 false => Matched::None,
             },
             Choice::Review { code, reason } => Matched::Review { code, reason },
@@ -102,8 +102,8 @@ pub async fn match_contacts(
 /// What the candidates say about one partner.
 enum Choice {
     None,
-    One(Contact),
-    Returned(Contact, Link),
+    One(Box<Contact>),
+    Returned(Box<(Contact, Link)>),
     Unreadable,
     Review { code: &'static str, reason: String },
 }
@@ -129,8 +129,8 @@ fn choose(identity: &Identity, pool: &Pool, run: &Run<'_>) -> Choice {
         [only] if is_taken(only) => return Choice::None,
         [only] => {
             return match &only.link {
-                None => Choice::One(only.contact.clone()),
-                Some(link) => Choice::Returned(only.contact.clone(), link.clone()),
+                None => Choice::One(Box::new(only.contact.clone())),
+                Some(link) => Choice::Returned(Box::new((only.contact.clone(), link.clone()))),
             };
         }
         several => return ambiguous(several),
@@ -147,7 +147,7 @@ fn choose(identity: &Identity, pool: &Pool, run: &Run<'_>) -> Choice {
     match (called_alike.as_slice(), others.as_slice()) {
         ([], []) => Choice::None,
         ([only], []) if is_taken(only) => Choice::None,
-        ([only], []) => Choice::One(only.contact.clone()),
+        ([only], []) => Choice::One(Box::new(only.contact.clone())),
         ([], [only]) if is_taken(only) => Choice::None,
         ([], [only]) => Choice::Review {
             code: "same-email-other-name",
