@@ -11,6 +11,7 @@ mod lock;
 mod room;
 mod runs;
 mod settings;
+mod spoiled;
 mod sql;
 mod tenants;
 #[cfg(test)]
