@@ -89,21 +89,52 @@ impl exported::Guest for Plugin {
         after: Option<String>,
         limit: u32,
     ) -> Result<exported::UnsyncedPage, exported::Failure> {
-        let (rows, next) = unsynced::unsynced(powers(), after, limit).await.map_err(failure)?;
-        let rows = rows
+        let page = unsynced::unsynced(powers(), after, limit).await.map_err(failure)?;
+        let rows = page
+            .rows
             .into_iter()
             .map(|row| exported::UnsyncedRow {
-                side: match row.side {
-                    merge::Side::Metakocka => exported::Side::Metakocka,
-                    merge::Side::Crm => exported::Side::Crm,
-                },
+                side: side(row.side),
                 crm_id: row.crm_id,
                 metakocka_id: row.metakocka_id,
                 status: row.status.to_owned(),
                 reason: row.reason,
+                code: row.shown.code,
+                name: row.shown.name,
+                email: row.shown.email,
+                phone: row.shown.phone,
             })
             .collect();
-        Ok(exported::UnsyncedPage { rows, next })
+        Ok(exported::UnsyncedPage {
+            rows,
+            next: page.next,
+            total: page.total,
+            never_scanned: page.never_scanned,
+        })
+    }
+}
+
+const fn side(side: merge::Side) -> exported::Side {
+    match side {
+        merge::Side::Metakocka => exported::Side::Metakocka,
+        merge::Side::Crm => exported::Side::Crm,
+    }
+}
+
+fn item(item: brain_report::ReportItem) -> exported::Item {
+    use brain_report::Happened;
+    exported::Item {
+        action: match item.action {
+            Happened::Created => exported::Action::Created,
+            Happened::Updated => exported::Action::Updated,
+            Happened::Linked => exported::Action::Linked,
+            Happened::Deactivated => exported::Action::Deactivated,
+            Happened::Failed => exported::Action::Failed,
+            Happened::Parked => exported::Action::Parked,
+        },
+        side: side(item.side),
+        crm_id: item.crm_id.map(|id| id.0),
+        metakocka_id: item.metakocka_id.map(|id| id.0),
     }
 }
 
@@ -133,12 +164,21 @@ fn report(report: brain_report::Report) -> exported::Report {
         quarantined: report.quarantined,
         failed: report.failed,
         conflicts: report.conflicts,
+        taken: report.taken,
         seen: report.seen,
         errors: report
             .errors
             .into_iter()
-            .map(|error| exported::RecordError { id: error.id, error: error.error, code: error.code })
+            .map(|error| exported::RecordError {
+                id: error.id,
+                error: error.error,
+                code: error.code,
+                crm_id: error.crm_id.map(|id| id.0),
+                metakocka_id: error.metakocka_id.map(|id| id.0),
+            })
             .collect(),
+        items: report.items.into_iter().map(item).collect(),
+        items_left_out: report.items_left_out,
         calls_made: report.calls_made,
         calls_least: report.calls_least,
         plan_hash: report.plan_hash,
@@ -170,7 +210,9 @@ impl ports::Http for Host {
     }
 
     // The host function is on its way; until then the run itself ends and says when to come back.
-    fn hold_off(&self, _: u64) {}
+    fn hold_off(&self, milliseconds: u64) {
+        http::hold_off("metakocka", milliseconds);
+    }
 }
 
 struct Body(http::Body);

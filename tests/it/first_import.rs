@@ -90,14 +90,14 @@ fn what_is_already_in_the_crm_is_linked_not_doubled() {
         }))
     };
     let (once, twice, never) =
-        (company("Ena", "SI11111111"), company("Dve", "SI22222222"), company("Nič", "SI33333333"));
+        (company("Ena", "SI12312312"), company("Dve", "SI45645645"), company("Nič", "SI78978978"));
     site.import(
         "Alfa",
         &[
             // The same number, spelt differently.
-            serde_json::json!({ "id": "c-1", "company": "Ena", "tax_number": "1111 1111" }),
-            serde_json::json!({ "id": "c-2a", "company": "Dve", "tax_number": "SI22222222" }),
-            serde_json::json!({ "id": "c-2b", "company": "Dve 2", "tax_number": "SI22222222" }),
+            serde_json::json!({ "id": "c-1", "company": "Ena", "tax_number": "1231 2312" }),
+            serde_json::json!({ "id": "c-2a", "company": "Dve", "tax_number": "SI45645645" }),
+            serde_json::json!({ "id": "c-2b", "company": "Dve 2", "tax_number": "SI45645645" }),
         ],
     );
     let result = site.sync("Alfa", "from-metakocka");

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_rows;
 #[cfg(test)]
 mod both_sides;
+mod breaker;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -43,6 +44,8 @@ mod secrets;
 mod sim;
 #[cfg(test)]
 mod survival;
+#[cfg(test)]
+mod told;
 
 /// The program these tests run, and where they may keep things.
 #[cfg(test)]

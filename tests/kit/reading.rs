@@ -47,7 +47,9 @@ pub fn contact_of(partner: &Value) -> Columns {
             columns.insert(column, value.to_owned());
         }
     };
+    // One person: the first with an e-mail, else the first.
     let people = rows(partner, "partner_contact_list");
+    let person = people.iter().find(|person| text(person, "email").is_some()).or(people.first());
     let business = match text(partner, "business_entity") {
         Some("true") => true,
         Some("false") => false,
@@ -55,7 +57,7 @@ pub fn contact_of(partner: &Value) -> Columns {
     };
     let name = if business {
         put("company", text(partner, "customer"));
-        people.first().and_then(|person| text(person, "name"))
+        person.and_then(|person| text(person, "name"))
     } else {
         text(partner, "customer")
     };
@@ -66,9 +68,9 @@ pub fn contact_of(partner: &Value) -> Columns {
         let rest = words.collect::<Vec<_>>().join(" ");
         put("lastname", Some(rest.as_str()).filter(|rest| !rest.is_empty()));
     }
-    put("email", people.iter().find_map(|person| text(person, "email")));
-    // The first row that has any number; in it the landline goes first.
-    put("phone", people.iter().find_map(|person| text(person, "phone").or(text(person, "gsm"))));
+    put("email", person.and_then(|person| text(person, "email")));
+    // The landline goes first.
+    put("phone", person.and_then(|person| text(person, "phone").or(text(person, "gsm"))));
     let addresses = rows(partner, "partner_delivery_address_list");
     let billing = addresses.iter().find(|address| address["address_type"] == "Račun").or(addresses.first());
     if let Some(address) = billing {

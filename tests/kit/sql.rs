@@ -41,7 +41,7 @@ async fn first_column(connection: &mut SqliteConnection, sql: &str) -> Result<Ve
 }
 
 /// Every row of every table that belongs to a tenant, as text, table by table. A table without a tenant would be a hole in
-/// the wall, so it is named; the leases alone are about whom a row is named after.
+/// the wall, so it is named; leases and breakers alone are about whom a row is named after.
 ///
 /// # Panics
 /// When SQLite refuses a question, or a table has no tenant.
@@ -51,7 +51,7 @@ pub fn everything_of(store: &Path, tenant_id: &str, except: &[&str]) -> Vec<Stri
         let tables = first_column(
             connection,
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
-             AND name NOT LIKE '_sqlx_%' AND name <> 'leases' ORDER BY name",
+             AND name NOT LIKE '_sqlx_%' AND name NOT IN ('leases', 'breakers') ORDER BY name",
         )
         .await?;
         let mut rows = Vec::new();

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 pub use address::{AllowedHosts, AllowedHostsError};
 pub use body::Body;
-pub use breaker::{Breaker, BreakerRules};
+pub use breaker::{Breaker, BreakerRules, BreakerState};
 pub use connection::{Connection, ConnectionError};
 pub use gate::Gate;
 pub use redaction::Redactor;
@@ -56,6 +56,13 @@ pub struct Transfer {
 /// Told about every piece of a scan answer, for progress bars. Must not wait.
 pub type TransferWatcher = Arc<dyn Fn(Transfer) + Send + Sync>;
 
+/// Keeps the breaker's state where the next process finds it.
+#[async_trait::async_trait]
+pub trait BreakerKeeper: Send + Sync {
+    /// Keeps it. A failure to do so is for the log: it never fails a call.
+    async fn keep(&self, state: BreakerState);
+}
+
 /// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -77,6 +84,7 @@ pub struct Http {
     bound: Option<(Connection, Arc<Gate>)>,
     budget: AtomicU64,
     watcher: Option<TransferWatcher>,
+    keeper: Option<Arc<dyn BreakerKeeper>>,
     issued: AtomicU64,
     sent: AtomicU64,
 }
@@ -95,6 +103,7 @@ impl Http {
             bound: None,
             budget: AtomicU64::new(DEFAULT_CALLS),
             watcher: None,
+            keeper: None,
             issued: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
@@ -110,6 +119,23 @@ impl Http {
     pub fn watched(mut self, watcher: TransferWatcher) -> Self {
         self.watcher = Some(watcher);
         self
+    }
+
+    /// Takes over what is known of the breaker and keeps what changes.
+    #[must_use]
+    pub fn kept_by(mut self, keeper: Arc<dyn BreakerKeeper>, known: Option<BreakerState>) -> Self {
+        if let (Some((_, gate)), Some(known)) = (&self.bound, known) {
+            gate.restore(Instant::now(), known);
+        }
+        self.keeper = Some(keeper);
+        self
+    }
+
+    /// The other side has asked for a pause: nobody of this process calls it for so long, fifteen minutes at most.
+    pub fn hold_off(&self, connection: &str, pause: Duration) {
+        if let Some((_, gate)) = self.bound.as_ref().filter(|(known, _)| known.name() == connection) {
+            gate.pause(Instant::now(), pause);
+        }
     }
 
     /// Requests that were put on the wire, or at least tried to be.
@@ -155,7 +181,7 @@ impl Http {
             ..refused(
                 ErrorKind::Unavailable,
                 format!(
-                    "the connection failed several times in a row and rests for another {} s",
+                    "the connection failed several times in a row, or asked for a pause, and rests for another {} s",
                     wait.as_secs().max(1)
                 ),
             )
@@ -177,6 +203,9 @@ impl Http {
             Ok(answer) if answer.status < 500 && answer.status != 429 => trial.answered(),
             Err(error) if !matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut) => drop(trial),
             _ => trial.failed(Instant::now()),
+        }
+        if let (Some(keeper), Some(news)) = (&self.keeper, gate.news(Instant::now())) {
+            keeper.keep(news).await;
         }
         outcome.map_err(|error| HttpError { message: connection.redactor().text(&error.message), ..error })
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::result::side;
 use super::session::{Session, transport};
 use super::sync::Kind;
 use super::{Failure, Global, Outcome, output};
 use crate::capability::clock::RealClock;
 use crate::capability::http::Http;
 use crate::capability::logging::{Logging, Silence};
-use crate::plugin::{Kind as ContractKind, Limits, Powers, Side};
+use crate::plugin::{Kind as ContractKind, Limits, Powers};
 use crate::store::{Access, Collection, Storage};
 
 /// Whose, and of what kind.
@@ -191,7 +192,8 @@ impl Unsynced {
         let transport = transport()?;
         let mut rows = Vec::new();
         let mut after = None;
-        loop {
+        let mut total = 0;
+        let never_scanned = loop {
             // What is stored answers this: no connection is lent.
             let http = Arc::new(Http::unconnected(&transport));
             let powers = Powers {
@@ -206,30 +208,55 @@ impl Unsynced {
                 .await
                 .result
                 .map_err(Failure::failed)?;
+            total = page.total.unwrap_or(total);
             rows.extend(page.rows.into_iter().map(|row| {
                 json!({
                     "kind": self.of.kind.name(),
-                    "side": match row.side {
-                        Side::Metakocka => "metakocka",
-                        Side::Crm => "crm",
-                    },
+                    "side": side(row.side),
                     "crm_id": row.crm_id,
                     "metakocka_id": row.metakocka_id,
                     "status": row.status,
                     "reason": row.reason,
+                    "code": row.code,
+                    "name": row.name,
+                    "email": row.email,
+                    "phone": row.phone,
                 })
             }));
             after = page.next;
             if after.is_none() {
-                break;
+                break page.never_scanned;
             }
-        }
+        };
         show(
             global,
             rows,
-            &["side", "crm_id", "metakocka_id", "status", "reason"],
-            "Every known record has its counterpart.",
+            &["side", "crm_id", "metakocka_id", "code", "name", "email", "phone", "status", "reason"],
+            if never_scanned {
+                "No contact without a partner."
+            } else {
+                "Every known record has its counterpart."
+            },
         );
+        let mut notes = Vec::new();
+        if total > 0 {
+            notes.push(format!("{total} without a counterpart"));
+        }
+        if never_scanned {
+            notes.push(
+                "Metakocka's partners were never read, so those without a contact are not known: run \
+                 `sync --direction from-metakocka`, or `plan` to see first what it would do"
+                    .to_owned(),
+            );
+        }
+        // With --json, standard output is the rows and nothing else.
+        for note in notes {
+            if global.json {
+                eprintln!("{note}");
+            } else {
+                println!("{note}");
+            }
+        }
         Ok(())
     }
 }

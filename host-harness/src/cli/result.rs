@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::measure::{peak_rss_mib, tenths};
-use crate::plugin::Report;
+use crate::plugin::{Action, Item, RecordError, Report, Side};
 
 /// What a run took.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,10 @@ pub(crate) fn result(run_id: &str, report: &Report, cost: Cost) -> Value {
         "failed": report.failed,
         "conflicts": report.conflicts,
         "seen": report.seen,
-        "errors": report.errors.iter().map(|error| json!({ "id": error.id, "error": error.error, "code": error.code })).collect::<Vec<_>>(),
+        "taken": report.taken,
+        "errors": report.errors.iter().map(error).collect::<Vec<_>>(),
+        "items": report.items.iter().map(item).collect::<Vec<_>>(),
+        "items_left_out": report.items_left_out,
         "crm": {
             "created": report.crm_created,
             "updated": report.crm_updated,
@@ -55,12 +58,57 @@ pub(crate) fn result(run_id: &str, report: &Report, cost: Cost) -> Value {
     result
 }
 
+fn error(error: &RecordError) -> Value {
+    json!({
+        "id": error.id,
+        "error": error.error,
+        "code": error.code,
+        "crm_id": error.crm_id,
+        "metakocka_id": error.metakocka_id,
+    })
+}
+
+/// A side, as every command names it.
+pub(crate) const fn side(side: Side) -> &'static str {
+    match side {
+        Side::Metakocka => "metakocka",
+        Side::Crm => "crm",
+    }
+}
+
+fn item(item: &Item) -> Value {
+    let action = match item.action {
+        Action::Created => "created",
+        Action::Updated => "updated",
+        Action::Linked => "linked",
+        Action::Deactivated => "deactivated",
+        Action::Failed => "failed",
+        Action::Parked => "parked",
+    };
+    json!({
+        "action": action,
+        "side": side(item.side),
+        "crm_id": item.crm_id,
+        "metakocka_id": item.metakocka_id,
+    })
+}
+
+/// What is kept of a result: the links name what was made, so a run does not keep up to ten thousand items for ever.
+pub(crate) fn kept(result: &Value) -> Value {
+    let mut kept = result.clone();
+    if let Some(members) = kept.as_object_mut() {
+        members.remove("items");
+    }
+    kept
+}
+
 /// A run that gave no report: a limit, a trap, or a refusal.
 pub(crate) fn broken(run_id: &str, code: &str, message: &str, cost: Cost) -> Value {
     let mut result = json!({
         "success": false, "created": 0, "updated": 0, "unchanged": 0, "linked": 0, "deactivated": 0, "held": 0,
-        "waiting": 0, "parked": 0, "quarantined": 0, "failed": 0, "conflicts": 0, "seen": 0,
-        "errors": [{ "id": "run", "error": message, "code": code }],
+        "waiting": 0, "parked": 0, "quarantined": 0, "failed": 0, "conflicts": 0, "seen": 0, "taken": 0,
+        "errors": [{ "id": "run", "error": message, "code": code, "crm_id": null, "metakocka_id": null }],
+        "items": [], "items_left_out": 0,
         "crm": { "created": 0, "updated": 0, "deactivated": 0 },
         "metakocka": { "created": 0, "updated": 0 },
         "calls": { "made": 0, "least": 0 },
@@ -126,6 +174,7 @@ pub(crate) fn describe(tenant: &str, result: &Value) -> String {
         ("/quarantined", "in quarantine (`quarantine list`)"),
         ("/held", "with CRM edits held back by the direction"),
         ("/waiting", "creates whose outcome is not known yet (run again)"),
+        ("/taken", "left to another run of this tenant"),
         ("/failed", "failed"),
     ];
     for (path, what) in open.into_iter().filter(|(path, _)| number(path) > 0) {

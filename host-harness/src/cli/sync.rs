@@ -9,9 +9,9 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::result::{Cost, broken, describe, result};
+use super::result::{Cost, broken, describe, kept, result};
 use super::session::{Session, transport};
-use super::work::Work;
+use super::work::{StoredBreaker, Work};
 use super::{Failure, Global, Outcome, measure, output, settings};
 use crate::capability::clock::RealClock;
 use crate::capability::http::{Connection, Http, Transport};
@@ -232,12 +232,15 @@ pub(crate) async fn run_tenant(
     );
     let company = format!("{} {}", stored.base_url, stored.company_id);
     let kind = format!("{} {}", run.mode, run.kind);
-    let work = Work::begin(store, tenant, company, &run, kind, task.wait).await?;
+    let work = Work::begin(store, tenant, company.clone(), &run, kind, task.wait).await?;
+    let breaker = StoredBreaker::of(store, company).await?;
     store.start_run(&run).await?;
     let progress = Arc::new(Progress::new(bars, &tenant.name, &run.id.to_string()));
     let watcher = Arc::clone(&progress);
     let http = Arc::new(
-        Http::new(transport, connection).watched(Arc::new(move |transfer| watcher.transfer(transfer))),
+        Http::new(transport, connection)
+            .watched(Arc::new(move |transfer| watcher.transfer(transfer)))
+            .kept_by(Arc::new(breaker.0), breaker.1),
     );
     let powers = Powers {
         logging: Logging::new(Arc::clone(&progress) as _, http.redactor()),
@@ -273,7 +276,7 @@ pub(crate) async fn run_tenant(
     }
     let success = document.get("success") == Some(&Value::Bool(true));
     store.append_logs(tenant, &progress.finish()).await?;
-    store.finish_run(&run, std::time::SystemTime::now().into(), success, &document).await?;
+    store.finish_run(&run, std::time::SystemTime::now().into(), success, &kept(&document)).await?;
     let problem = document.pointer("/stopped/message").and_then(Value::as_str);
     // How the connection is doing is for whoever holds it to say.
     if work.is_held().await? {

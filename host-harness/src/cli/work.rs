@@ -1,4 +1,5 @@
-//! A run's lease on its tenant and its ERP company: taken before it, renewed while it works, let go after it.
+//! What a run shares with other processes: its lease on tenant and ERP company, taken before it, renewed while it works, let
+//! go after it; and the breaker of the company.
 
 use std::time::Duration;
 
@@ -6,9 +7,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{Failure, settings};
+use crate::capability::http::{BreakerKeeper, BreakerState};
 use crate::store::lease::{Lease, LeaseRequest, Leased};
 use crate::store::process::Process;
-use crate::store::{Run, Store, Tenant};
+use crate::store::{BreakerRecord, Run, Store, Tenant};
 
 /// First and longest pause between two tries to get a lease somebody else has.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -94,6 +96,40 @@ async fn renew(store: Store, lease: Lease, length: Duration) {
                 return;
             }
             Err(error) => tracing::warn!(%error, "the run's lease could not be renewed"),
+        }
+    }
+}
+
+/// The breaker of a company in the store.
+pub(crate) struct StoredBreaker {
+    store: Store,
+    company: String,
+}
+
+impl StoredBreaker {
+    /// The keeper, and what it knows.
+    pub(crate) async fn of(store: &Store, company: String) -> Result<(Self, Option<BreakerState>), Failure> {
+        let known = store.breaker(&company).await?.map(|record| BreakerState {
+            failures: record.failures,
+            open_for: record.open_until.map(|until| (until - now()).to_std().unwrap_or_default()),
+            rest: record.rest,
+        });
+        Ok((Self { store: store.clone(), company }, known))
+    }
+}
+
+#[async_trait::async_trait]
+impl BreakerKeeper for StoredBreaker {
+    async fn keep(&self, state: BreakerState) {
+        let record = BreakerRecord {
+            failures: state.failures,
+            open_until: state.open_for.map(|left| {
+                now() + chrono::Duration::from_std(left).unwrap_or_else(|_| chrono::Duration::zero())
+            }),
+            rest: state.rest,
+        };
+        if let Err(error) = self.store.keep_breaker(&self.company, &record).await {
+            tracing::warn!(%error, "the state of the connection's breaker could not be kept");
         }
     }
 }

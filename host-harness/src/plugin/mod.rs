@@ -15,7 +15,8 @@ mod meter;
 mod ticker;
 
 pub use bindings::exports::metakocka::crm_sync::sync::{
-    Description, Failure, Mode, RecordError, Report, RunRequest, Selection, UnsyncedPage, UnsyncedRow,
+    Action, Description, Failure, Item, Mode, RecordError, Report, RunRequest, Selection, UnsyncedPage,
+    UnsyncedRow,
 };
 pub use bindings::metakocka::crm_sync::types::{Direction, Kind, Side};
 pub use cache::{CacheFolder, Mac};

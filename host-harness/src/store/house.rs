@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::lease::{Lease, LeaseRequest, Leased};
 use super::sqlite::Sqlite;
-use super::{Access, Connection, LogQuery, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write};
+use super::{
+    Access, BreakerRecord, Connection, LogQuery, LogRecord, Run, Storage, StoreError, StoreUrl, Tenant, Write,
+};
 use crate::seal::{Keys, Secret};
 
 /// An open store. Cheap to clone.
@@ -238,6 +240,24 @@ impl Store {
     ) -> Result<Arc<dyn Storage>, StoreError> {
         let Engine::Sqlite(sqlite) = &self.engine;
         Ok(Arc::new(super::sqlite::Room::open(sqlite, tenant).await?.leased(lease.clone())))
+    }
+
+    /// The breaker of an ERP company, if it has failed lately.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn breaker(&self, company: &str) -> Result<Option<BreakerRecord>, StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite.breaker(company).await
+    }
+
+    /// Keeps the breaker of an ERP company for the next process.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_breaker(&self, company: &str, record: &BreakerRecord) -> Result<(), StoreError> {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite.keep_breaker(company, record).await
     }
 
     /// Takes a tenant and its company for a run, both or none.

@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 
 pub use error::StoreError;
 pub use house::Store;
-pub use tenant::{Connection, LogQuery, LogRecord, Run, Tenant};
+pub use tenant::{BreakerRecord, Connection, LogQuery, LogRecord, Run, Tenant};
 pub use url::{Access, StoreUrl};
 
 /// The one member of a body that could not be read: which column is to blame, and why.

@@ -1,5 +1,7 @@
 //! What the host keeps about a tenant. None of it is visible to the plugin.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
@@ -38,6 +40,17 @@ pub struct Connection {
     pub sync_status: String,
     /// What went wrong.
     pub sync_error: Option<String>,
+}
+
+/// The circuit breaker of an ERP company, as it is kept between processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerRecord {
+    /// Failures in a row so far.
+    pub failures: u32,
+    /// Until when nobody calls; `None` while it is closed.
+    pub open_until: Option<DateTime<Utc>>,
+    /// How long it last rested: the next rest is twice as long.
+    pub rest: Duration,
 }
 
 /// One pass over one kind.

@@ -38,6 +38,12 @@ impl Base {
         self.crm.get(field)
     }
 
+    /// Fingerprint of what the CRM held.
+    #[must_use]
+    pub fn crm_fingerprint(&self) -> String {
+        self.crm.fingerprint()
+    }
+
     /// What Metakocka held.
     #[must_use]
     pub fn metakocka(&self, field: Field) -> Option<&str> {

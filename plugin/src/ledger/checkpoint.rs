@@ -17,6 +17,13 @@ pub struct Checkpoint {
     /// All CRM changes up to this revision have been noted while the direction held them back.
     #[serde(default)]
     pub noted: u64,
+    /// Partners that no look-up finds are known: the list was read for them once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spellings: bool,
+    /// When a complete list of partners was read for the first time, milliseconds since 1970; before, nothing is known of
+    /// partners without a contact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scanned: Option<u64>,
     /// Revision of the stored row; `None` for a new one.
     #[serde(skip)]
     pub revision: Option<u64>,
@@ -38,6 +45,8 @@ impl Checkpoint {
         Self {
             pushed: self.pushed.max(stored.pushed),
             noted: self.noted.max(stored.noted),
+            spellings: self.spellings || stored.spellings,
+            scanned: stored.scanned.or(self.scanned),
             revision: stored.revision,
         }
     }

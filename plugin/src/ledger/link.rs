@@ -1,12 +1,13 @@
 //! Links: this contact is that partner.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Base;
 use super::base::Agreed;
 use super::unreadable::{Unreadable, body};
 use crate::crm::Names;
-use crate::metakocka::partner::Partner;
+use crate::metakocka::partner::{Partner, Rest};
 use crate::model::{CrmId, MkId, RawHash, Time};
 use crate::ports::{Change, Entry, Expect, Write};
 
@@ -60,6 +61,22 @@ pub struct Link {
     pub raw_hash: Option<RawHash>,
     /// When these bytes were first seen: the ERP has no change time.
     pub first_seen: Option<Time>,
+    /// What the partner holds beside the mapped fields, as of these bytes.
+    pub rest: Option<Rest>,
+    /// Why the last write failed; the next one that succeeds clears it.
+    pub error: Option<String>,
+    /// When the pair was last in step.
+    pub last_synced: Option<String>,
+    /// When the CRM had last written the contact, at that time.
+    pub crm_modified: Option<String>,
+    /// Fingerprint of the mapped fields as the CRM held them, at that time.
+    pub crm_hash: Option<String>,
+}
+
+/// The column for what is kept and never used.
+#[derive(Serialize, Deserialize)]
+struct Metadata<R> {
+    metakocka: R,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +94,16 @@ struct Row {
     raw_hash: Option<String>,
     #[serde(default)]
     mk_modified_at: Option<String>,
+    #[serde(default)]
+    sync_error: Option<String>,
+    #[serde(default)]
+    last_synced_at: Option<String>,
+    #[serde(default)]
+    crm_modified_at: Option<String>,
+    #[serde(default)]
+    crm_hash: Option<String>,
+    #[serde(default)]
+    metadata: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +118,16 @@ struct Written<'a, B> {
     raw_hash: Option<RawHash>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mk_modified_at: Option<&'a str>,
-    last_synced_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_synced_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crm_modified_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crm_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata<&'a Rest>>,
 }
 
 const fn synced() -> LinkStatus {
@@ -120,6 +156,14 @@ impl Link {
             base: row.base,
             raw_hash: row.raw_hash.as_deref().and_then(RawHash::parse),
             first_seen: row.mk_modified_at.as_deref().and_then(crate::model::parse_time),
+            // Nothing depends on it, so whatever else stands there does not matter.
+            rest: row.metadata.and_then(|raw| {
+                serde_json::from_str(raw.get()).ok().map(|metadata: Metadata<Rest>| metadata.metakocka)
+            }),
+            error: row.sync_error,
+            last_synced: row.last_synced_at,
+            crm_modified: row.crm_modified_at,
+            crm_hash: row.crm_hash,
         })
     }
 
@@ -158,10 +202,18 @@ impl Link {
         self.revision.map_or(Expect::Absent, Expect::Revision)
     }
 
-    /// The write that stores it, provided that nobody else touched it.
+    /// Whether both sides say the same.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        self.status == LinkStatus::Synced && self.state == LinkState::Live
+    }
+
+    /// The write that stores it, provided that nobody else touched it. Only a pair in step is synced now, and without error.
     #[must_use]
     pub fn write(&self, now: &str) -> Write {
         let first_seen = self.first_seen.map(Time::text);
+        let in_step = self.is_in_step();
+        let crm_hash = if in_step { Some(self.base.crm_fingerprint()) } else { self.crm_hash.clone() };
         let row = Written {
             metakocka_id: &self.partner,
             metakocka_code: self.code.as_deref(),
@@ -170,7 +222,11 @@ impl Link {
             base: &self.base,
             raw_hash: self.raw_hash,
             mk_modified_at: first_seen.as_deref(),
-            last_synced_at: now,
+            sync_error: self.error.as_deref().filter(|_| !in_step),
+            last_synced_at: if in_step { Some(now) } else { self.last_synced.as_deref() },
+            crm_modified_at: self.crm_modified.as_deref(),
+            crm_hash: crm_hash.as_deref(),
+            metadata: self.rest.as_ref().map(|rest| Metadata { metakocka: rest }),
         };
         put(&self.contact.0, self.expect(), &row)
     }
@@ -186,7 +242,11 @@ impl Link {
             base: &Agreed { fields: &partner.fields, names },
             raw_hash: Some(partner.raw_hash),
             mk_modified_at: Some(now),
-            last_synced_at: now,
+            sync_error: None,
+            last_synced_at: Some(now),
+            crm_modified_at: Some(now),
+            crm_hash: Some(&partner.fields.fingerprint()),
+            metadata: partner.rest.as_ref().map(|rest| Metadata { metakocka: rest }),
         };
         put(contact, Expect::Absent, &row)
     }

@@ -19,5 +19,5 @@ pub use history::{HISTORY, Overwritten};
 pub use link::{LINKS, Link, LinkState, LinkStatus};
 pub use outbox::{Intent, IntentState, KeyKind, OUTBOX, name_key};
 pub use quarantine::{QUARANTINE, Quarantined, Severity};
-pub use seen::{SEEN, Seen};
+pub use seen::{SEEN, Seen, Shown};
 pub use unreadable::{Unreadable, body};

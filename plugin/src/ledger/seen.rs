@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::unreadable::{Unreadable, body};
 use crate::metakocka::partner::Partner;
 use crate::model::match_key::{email_keys, tax_key};
-use crate::model::{Field, MkId, RawHash};
+use crate::model::{Field, Fields, MkId, RawHash};
 use crate::ports::{Change, Entry, Expect, Write};
 
 /// The collection; an entry's id is the partner's.
@@ -24,6 +24,45 @@ pub struct Seen {
     pub email_key: Option<String>,
     /// Why it has no link.
     pub reason: String,
+    /// Its visible number in Metakocka; this and the next three are for display.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The company's name, else the person's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// E-mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Phone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+}
+
+/// What people recognise a record by; nothing is decided by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Its visible number in Metakocka.
+    pub code: Option<String>,
+    /// The company's name, else the person's.
+    pub name: Option<String>,
+    /// E-mail.
+    pub email: Option<String>,
+    /// Phone.
+    pub phone: Option<String>,
+}
+
+impl Shown {
+    /// Out of the mapped fields.
+    #[must_use]
+    pub fn of(code: Option<&str>, fields: &Fields) -> Self {
+        let text = |field| fields.get(field).map(str::to_owned);
+        Self {
+            code: code.map(str::to_owned),
+            name: text(Field::Company).or_else(|| text(Field::FullName)),
+            email: text(Field::Email),
+            phone: text(Field::Phone),
+        }
+    }
 }
 
 impl Seen {
@@ -39,6 +78,7 @@ impl Seen {
     /// A partner left alone for this reason.
     #[must_use]
     pub fn of(partner: &Partner, reason: &str) -> Self {
+        let Shown { code, name, email, phone } = Shown::of(partner.code.as_deref(), &partner.fields);
         Self {
             raw_hash: partner.raw_hash.to_string(),
             tax_key: partner
@@ -52,13 +92,26 @@ impl Seen {
                 .and_then(|value| email_keys(value).into_iter().next())
                 .map(String::from),
             reason: reason.to_owned(),
+            code,
+            name,
+            email,
+            phone,
         }
     }
 
     /// A partner that could not even be read.
     #[must_use]
     pub fn unreadable(hash: RawHash) -> Self {
-        Self { raw_hash: hash.to_string(), tax_key: None, email_key: None, reason: "unreadable".to_owned() }
+        Self {
+            raw_hash: hash.to_string(),
+            tax_key: None,
+            email_key: None,
+            reason: "unreadable".to_owned(),
+            code: None,
+            name: None,
+            email: None,
+            phone: None,
+        }
     }
 
     /// The write that stores it, whatever is there: the bytes just seen are the newest anybody knows.

@@ -176,7 +176,7 @@ impl<'a> Client<'a> {
             .into_iter()
             .map(|bytes| Partner::read(&bytes).map(|partner| Read { partner, bytes }))
             .collect::<Result<_, Problem>>()
-            .map_err(|problem| CallError::Unreadable(problem.reason))
+            .map_err(|problem| CallError::Record(problem.reason))
     }
 
     /// Whether an answer to `get_partner` tells which partners there are. It does when it holds the list, be it empty.

@@ -134,6 +134,9 @@ pub enum CallError {
          URL of the connection"
     )]
     Unreadable(String),
+    /// A record was answered that cannot be read: that one waits, its neighbours go on.
+    #[error("Metakocka answered a record that cannot be read ({0}): mend it there")]
+    Record(String),
     /// Wrong address, no connection, or a rule of the operator: a person has to change something.
     #[error("{0}")]
     Configuration(String),
@@ -210,6 +213,7 @@ impl CallError {
             | Self::Unreadable(_)
             | Self::Configuration(_)
             | Self::OutOfBudget => Treatment::StopRun,
+            Self::Record(_) => Treatment::TryLater,
             Self::Refused(refusal) => match refusal.kind {
                 RefusalKind::Internal => Treatment::TryLater,
                 RefusalKind::WrongKey | RefusalKind::AddressNotAllowed | RefusalKind::Quota => {
@@ -230,6 +234,7 @@ impl CallError {
             Self::Unavailable(_) | Self::Later { .. } => "unavailable",
             Self::Quota { .. } => "quota",
             Self::Unreadable(_) => "unreadable-answer",
+            Self::Record(_) => "unreadable",
             Self::Configuration(_) => "configuration",
             Self::Refused(_) => "refused",
             Self::OutOfBudget => "out-of-budget",

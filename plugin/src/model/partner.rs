@@ -96,6 +96,19 @@ impl Fields {
         }
     }
 
+    /// Tells whether two records say the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for (field, value) in self.present() {
+            text.push_str(field.name());
+            text.push('=');
+            text.push_str(value);
+            text.push('\n');
+        }
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+    }
+
     /// The fields that have a value.
     pub fn present(&self) -> impl Iterator<Item = (Field, &str)> {
         Field::ALL.into_iter().filter_map(|field| self.get(field).map(|value| (field, value)))

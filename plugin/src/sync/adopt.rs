@@ -66,8 +66,10 @@ impl<'a> Adoption<'a> {
             metakocka_created: u64::from(ours),
             linked: u64::from(!ours),
             conflicts: self.merged.contested,
+            parked: !self.merged.parked.is_empty(),
             ..Effect::crm_updated(!self.merged.to_crm.is_empty())
         };
+        let effect = effect.about(&self.contact.id, &self.partner.id);
         run.settled(&self.contact.id);
         run.follow_up(&self.contact.id);
         let (mut writes, pushes) = apply::adopted(run, self.contact, self.partner, &self.merged);

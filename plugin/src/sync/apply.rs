@@ -3,7 +3,7 @@
 use super::context::{KIND, Run};
 use super::effect::Effect;
 use super::merge::{Merged, Parked, Replacement, Side};
-use super::report::RecordError;
+use super::report::{Class, RecordError};
 use crate::crm::{COLLECTION, Contact, Names, NewContact, deactivation, update};
 use crate::ledger::{Base, Conflict, Link, LinkState, LinkStatus, Overwritten, Quarantined, Seen, Severity};
 use crate::metakocka::partner::Partner;
@@ -57,14 +57,24 @@ pub fn settled(run: &Run<'_>, mut settled: Settled<'_>, before: Option<&Link>) -
         });
     }
     remember_names(&mut settled.link.base, settled.contact, settled.to_crm, names);
+    if settled.link.is_in_step() {
+        settled.link.error = None;
+    }
     let unchanged = before.is_some_and(|before| {
         before.base == settled.link.base
             && before.raw_hash == settled.link.raw_hash
             && before.status == settled.link.status
             && before.state == settled.link.state
             && before.code == settled.link.code
+            && before.error == settled.link.error
+            && before.rest == settled.link.rest
     });
     if !unchanged {
+        if settled.link.is_in_step() {
+            let written = !settled.to_crm.is_empty() || settled.revive;
+            let modified = if written { at.clone() } else { settled.contact.modified.text() };
+            settled.link.crm_modified = Some(modified);
+        }
         writes.push(settled.link.write(&at));
     }
     for change in settled.to_crm.iter().filter(|change| change.old.is_some()) {
@@ -160,17 +170,18 @@ fn remember_names(base: &mut Base, contact: &Contact, to_crm: &[Replacement], na
     }
 }
 
-/// A new contact made from a partner, and its link.
+/// A new contact made from a partner, and its link: its id and the writes.
 #[must_use]
-pub fn create_contact(run: &Run<'_>, partner: &Partner, was_seen: bool) -> Vec<Write> {
+pub fn create_contact(run: &Run<'_>, partner: &Partner, was_seen: bool) -> (CrmId, Vec<Write>) {
     let id = run.new_id();
+    let contact_id = CrmId(id.clone());
     let names = partner.fields.get(Field::FullName).map(Names::split).unwrap_or_default();
     let body = serde_json::to_vec(&NewContact { fields: &partner.fields, names: &names }).unwrap_or_default();
     let link = Link::first(&id, partner, &names, &run.began_text);
     let contact = Write { collection: COLLECTION, id, expect: Expect::Absent, change: Change::Put(body) };
     let mut writes = vec![contact, link];
     writes.extend(was_seen.then(|| Seen::forget(&partner.id)));
-    writes
+    (contact_id, writes)
 }
 
 /// A link between a contact and a partner that were strangers so far: nothing is agreed on yet.
@@ -185,6 +196,11 @@ fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
         base: Base::default(),
         raw_hash: Some(partner.raw_hash),
         first_seen: Some(run.now()),
+        rest: partner.rest.clone(),
+        error: None,
+        last_synced: None,
+        crm_modified: None,
+        crm_hash: None,
     }
 }
 
@@ -255,17 +271,11 @@ pub struct Verdict<'a> {
 #[must_use]
 pub fn quarantine(run: &Run<'_>, verdict: Verdict<'_>, effect: &mut Effect) -> Write {
     run.has_quarantine.set(true);
-    if verdict.severity == Severity::Quarantined {
-        let id = match (verdict.crm_id, verdict.metakocka_id) {
-            (Some(id), _) => id.0.as_str(),
-            (_, Some(id)) => id.0.as_str(),
-            _ => "unknown",
-        };
-        effect.failure = Some(RecordError {
-            id: id.to_owned(),
-            error: verdict.reason.clone(),
-            code: verdict.code.to_owned(),
-        });
+    let ids = (verdict.crm_id, verdict.metakocka_id);
+    let said = |class| Some(RecordError::of(ids, verdict.reason.clone(), verdict.code, class));
+    match verdict.severity {
+        Severity::Quarantined => effect.failure = said(Class::Record),
+        Severity::NeedsReview => effect.review = said(Class::Review),
     }
     Quarantined {
         kind: KIND.to_owned(),

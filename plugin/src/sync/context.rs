@@ -5,9 +5,10 @@ use std::cell::{Cell, RefCell, RefMut};
 use futures_util::{StreamExt, stream};
 
 use super::effect::Effect;
+use super::merge::Side;
 use super::plan::Gate;
-use super::report::{Failure, Report};
-use super::request::RunRequest;
+use super::report::{Class, Failure, RecordError, Report};
+use super::request::{Direction, RunRequest};
 use super::settings::Settings;
 use crate::ledger::{Checkpoint, Intent, Unreadable};
 use crate::metakocka::client::{Client, PartnerKey, Read};
@@ -148,7 +149,7 @@ pub struct Run<'a> {
     /// Records whose least calls are counted, so that looking at one again does not count again.
     pub counted: RefCell<IdSet<CrmId>>,
     /// Records nothing could be found out about so far: they fail unless a later look in the same run succeeds.
-    pub troubled: RefCell<ById<CrmId, (CrmId, String, &'static str)>>,
+    pub troubled: RefCell<ById<CrmId, RecordError>>,
     /// Records to be looked at once more in this run, their update having gone only half the way.
     pub once_more: RefCell<IdSet<CrmId>>,
     /// How often in-doubt updates were looked at; they are not sent in a loop.
@@ -243,7 +244,8 @@ impl<'a> Run<'a> {
 
     /// Notes that nothing could be found out about a record.
     pub fn trouble(&self, id: &CrmId, error: &CallError) {
-        self.troubled.borrow_mut().insert(id.clone(), (id.clone(), error.to_string(), error.code()));
+        let failure = RecordError::of((Some(id), None), error.to_string(), error.code(), Class::from(error));
+        self.troubled.borrow_mut().insert(id.clone(), failure);
     }
 
     /// Notes that a record is settled after all.
@@ -332,9 +334,8 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let mut report = self.report();
-        for group in chunk {
-            group.effect.count(&mut report);
+        for group in &chunk {
+            self.count(&group.effect);
         }
         Ok(())
     }
@@ -355,6 +356,51 @@ impl<'a> Run<'a> {
         } else {
             Err(StorageError::Invalid("a write without an expectation lost a race".to_owned()))
         }
+    }
+
+    /// Counts what is stored, and logs what went wrong with it.
+    fn count(&self, effect: &Effect) {
+        effect.count(&mut self.report());
+        if let Some(failure) = effect.failure.as_ref().or(effect.review.as_ref()) {
+            self.log_trouble(failure);
+        } else if effect.parked {
+            let ids = (effect.crm_id.as_ref(), effect.metakocka_id.as_ref());
+            self.log_trouble(&RecordError::of(ids, String::new(), "conflict", Class::Review));
+        }
+    }
+
+    /// Counts a record that failed without anything being stored about it.
+    pub fn fail(&self, failure: RecordError) {
+        self.log_trouble(&failure);
+        self.report().fail(failure);
+    }
+
+    /// One line for each record in trouble: where it is and what to do, nothing of what it says.
+    fn log_trouble(&self, failure: &RecordError) {
+        let (level, message) = match failure.class {
+            Class::Review => (Level::Warning, "a record waits for a person's decision"),
+            Class::Connection | Class::Record => (Level::Error, "a record could not be synchronised"),
+        };
+        let operation = match (self.request.direction, failure.side()) {
+            (Direction::FromMetakocka, _) | (Direction::Bidirectional, Side::Metakocka) => {
+                "sync_from_metakocka"
+            }
+            (Direction::ToMetakocka, _) | (Direction::Bidirectional, Side::Crm) => "sync_to_metakocka",
+        };
+        let mut fields = Vec::new();
+        if let Some(id) = &failure.crm_id {
+            fields.push(("crm_id", id.0.as_str()));
+        }
+        if let Some(id) = &failure.metakocka_id {
+            fields.push(("metakocka_id", id.0.as_str()));
+        }
+        fields.extend([
+            ("code", failure.code.as_str()),
+            ("class", failure.class.name()),
+            ("advice", failure.class.advice()),
+            ("operation", operation),
+        ]);
+        self.powers.log.log(level, Category::Sync, message, &fields);
     }
 
     /// How many commits of others this run has met. What was read while it did not change is still true.

@@ -20,7 +20,8 @@ use super::merge::{Replacement, Side};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
 use super::reconcile::reconcile;
-use super::report::RecordError;
+use super::report::{Class, RecordError};
+use super::spelling::learn;
 use super::unclear::{keep_open, refresh};
 use super::unreadable::Contacts;
 use crate::crm::Contact;
@@ -42,6 +43,10 @@ const MOST_EXPIRED: usize = 10;
 ///
 /// When the run has to stop.
 pub async fn create(run: &Run<'_>, contacts: Vec<Contact>) -> Result<(), Stop> {
+    if contacts.is_empty() {
+        return Ok(());
+    }
+    learn(run, &contacts).await?;
     let candidates = contacts.into_iter().map(|contact| {
         let fields = contact.fields(None);
         let intent = Intent::new(contact.id.clone(), &fields, run.now());
@@ -582,11 +587,8 @@ async fn overtaken(
                 };
                 let (mut writes, mut effect) = review(run, &candidate, "overtaken", reason.clone());
                 // Somebody has to look, so the run has not succeeded.
-                effect.failure = Some(RecordError {
-                    id: candidate.contact.id.0.clone(),
-                    error: reason,
-                    code: "overtaken".to_owned(),
-                });
+                let ids = (Some(&candidate.contact.id), Some(&id));
+                effect.failure = Some(RecordError::of(ids, reason, "overtaken", Class::Review));
                 writes.retain(|write| write.change != Change::Check);
                 (writes, effect)
             }
@@ -595,16 +597,15 @@ async fn overtaken(
             return Ok(());
         }
     }
-    run.report().fail(
-        &candidate.contact.id.0,
-        format!("partner {id} was made for this contact, which kept changing meanwhile: run again"),
-        "busy",
-    );
+    let reason = format!("partner {id} was made for this contact, which kept changing meanwhile: run again");
+    let ids = (Some(&candidate.contact.id), Some(&id));
+    run.fail(RecordError::of(ids, reason, "busy", Class::Connection));
     Ok(())
 }
 
 /// A create that was answered: link and base, as Metakocka really stored it.
 fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) -> (Vec<Write>, Effect) {
+    let made = id.clone();
     let mut link = Link {
         contact: candidate.contact.id.clone(),
         revision: None,
@@ -615,6 +616,11 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         base: Base::default(),
         raw_hash: read.map(|read| read.partner.raw_hash),
         first_seen: Some(run.now()),
+        rest: read.and_then(|read| read.partner.rest.clone()),
+        error: None,
+        last_synced: None,
+        crm_modified: None,
+        crm_hash: None,
     };
     let mut to_crm = Vec::new();
     for field in Field::ALL {
@@ -646,5 +652,5 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         writes.push(Quarantined::release(Quarantined::crm_entry(&candidate.contact.id)));
     }
     let effect = Effect { metakocka_created: 1, calls_least: 3, ..Effect::crm_updated(!to_crm.is_empty()) };
-    (writes, effect)
+    (writes, effect.about(&candidate.contact.id, &made))
 }

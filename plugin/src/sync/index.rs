@@ -41,8 +41,15 @@ impl Shelf {
         self.records.get(position).filter(|item| [item[0], item[1]] == halves).map(|_| position)
     }
 
+    fn id_at(&self, position: usize) -> Option<u64> {
+        self.records.get(position).map(|item| item[2])
+    }
+
     fn with_id(&self, id: &MkId) -> Option<usize> {
-        let key = id.key();
+        self.with_key(id.key())
+    }
+
+    fn with_key(&self, key: u64) -> Option<usize> {
         let id_at = |position: &u32| self.records.get(*position as usize).map_or(0, |item| item[2]);
         let start = self.by_id.partition_point(|position| id_at(position) < key);
         let position = self.by_id.get(start).filter(|position| id_at(position) == key)?;
@@ -196,6 +203,12 @@ impl Index {
             [(&self.links, Met::Linked), (&self.seen, Met::Unlinked), (&self.left_alone, Met::Unlinked)]
         {
             if let Some(position) = shelf.with_hash(hash) {
+                // A linked partner that cannot be read is known by its bytes here, and it is there.
+                if met == Met::Unlinked
+                    && let Some(linked) = shelf.id_at(position).and_then(|key| self.links.with_key(key))
+                {
+                    self.links.mark(linked);
+                }
                 return Some(if shelf.mark(position) { Met::Again } else { met });
             }
         }

@@ -23,6 +23,7 @@ pub mod request;
 pub mod run;
 pub mod same_company;
 pub mod settings;
+pub mod spelling;
 pub mod unclear;
 pub mod unreadable;
 pub mod unsynced;

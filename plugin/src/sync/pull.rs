@@ -13,12 +13,14 @@ use super::link::{Matched, match_contacts};
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
+use super::report::{Class, RecordError};
+use super::request::Selection;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity};
 use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, transport};
 use crate::metakocka::elements::ListReader;
-use crate::metakocka::outcome::CallError;
+use crate::metakocka::outcome::{CallError, Treatment};
 use crate::metakocka::partner::{Partner, Problem};
 use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
 use crate::ports::{Category, Level, Response, Write};
@@ -87,6 +89,10 @@ pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
     if complete && index.unlinked_missing() > 0 && !run.gate.is_dry() {
         forget_vanished(run, &index).await?;
     }
+    if complete {
+        let began = run.began.0;
+        run.checkpoint.borrow_mut().scanned.get_or_insert(began);
+    }
     Ok(to_push)
 }
 
@@ -114,10 +120,12 @@ async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Sur
                 Some(Met::Unlinked) => {}
                 Some(Met::Again) => found.again += 1,
                 None => {
-                    if !nothing_known
-                        && let Ok(partner) = Partner::read(element)
-                        && index.meet_id(&partner.id)
-                    {
+                    // Also one that cannot be read is there, when its id can.
+                    let id = || match Partner::read(element) {
+                        Ok(partner) => Some(partner.id),
+                        Err(problem) => problem.id,
+                    };
+                    if !nothing_known && id().is_some_and(|id| index.meet_id(&id)) {
                         found.again += 1;
                         continue;
                     }
@@ -188,12 +196,9 @@ pub async fn carry(run: &Run<'_>, mut page: Vec<Element>, index: &Index) -> Resu
         page = carry_once(run, page, index, round, &mut to_push).await?;
     }
     for element in &page {
-        let id = element.as_ref().map_or("unknown", |partner| partner.id.0.as_str());
-        run.report().fail(
-            id,
-            "the record kept changing while it was synchronised; run again".to_owned(),
-            "busy",
-        );
+        let id = element.as_ref().ok().map(|partner| &partner.id);
+        let reason = "the record kept changing while it was synchronised; run again".to_owned();
+        run.fail(RecordError::of((None, id), reason, "busy", Class::Connection));
     }
     run.gate.flush(run.powers).await?;
     Ok(to_push)
@@ -244,7 +249,11 @@ async fn carry_once(
                     _ => crm_gone(run, link, partner),
                 },
                 None => match matches.next().unwrap_or(Matched::None) {
-                    Matched::None => create(run, partner, index.knows_unlinked()),
+                    Matched::None => {
+                        // Single records are asked for without an index.
+                        let by_id = run.request.selection != Selection::Everything;
+                        create(run, partner, index.knows_unlinked() || by_id)
+                    }
                     Matched::One(contact) => adopt(run, &contact, partner),
                     Matched::Returned(pair) => {
                         // The partner was entered anew: the contact's link goes on with it.
@@ -354,7 +363,8 @@ fn linked(
         } else {
             Vec::new()
         };
-        return Outcome { writes, effect: Effect::crm_updated(revive), pushes, ..Outcome::default() };
+        let effect = Effect::crm_updated(revive).about(&contact.id, &partner.id);
+        return Outcome { writes, effect, pushes, ..Outcome::default() };
     }
     let update = !merged.to_crm.is_empty() || revive;
     if update && !run.gate.admits(|| update_item(contact, &partner.id, &merged.to_crm, &[]))
@@ -370,6 +380,7 @@ fn linked(
         base: merged.base.clone(),
         raw_hash: Some(partner.raw_hash),
         first_seen: Some(seen),
+        rest: partner.rest.clone(),
         ..link.clone()
     };
     next.base.deactivated = false;
@@ -384,6 +395,8 @@ fn linked(
     };
     let mut effect = if update { Effect::crm_updated(true) } else { Effect::unchanged() };
     effect.conflicts += merged.contested;
+    effect.parked = !merged.parked.is_empty();
+    let effect = effect.about(&contact.id, &partner.id);
     let mut writes = apply::settled(run, settled, Some(link));
     writes.extend(read_again(run, contact, partner, back));
     Outcome { writes, effect, ..Outcome::default() }
@@ -452,11 +465,12 @@ fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> Outcome {
     if !run.gate.admits(item) {
         return Outcome::default();
     }
-    let mut writes = apply::create_contact(run, partner, may_be_seen);
+    let (contact, mut writes) = apply::create_contact(run, partner, may_be_seen);
     if run.has_quarantine.get() {
         writes.push(Quarantined::release(Quarantined::metakocka_entry(&partner.id)));
     }
-    Outcome { writes, effect: Effect::crm_created(), ..Outcome::default() }
+    let effect = Effect::crm_created().about(&contact, &partner.id);
+    Outcome { writes, effect, ..Outcome::default() }
 }
 
 /// A person has to say which contact this partner is, or whether it is one.
@@ -489,7 +503,7 @@ fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) ->
 
 /// An element that is no partner.
 fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Outcome {
-    let id = MkId(format!("unreadable-{hash}"));
+    let id = problem.id.clone().unwrap_or_else(|| MkId(format!("unreadable-{hash}")));
     let item = || Item {
         action: Action::Quarantine,
         crm_id: None,
@@ -526,7 +540,12 @@ fn crm_gone(run: &Run<'_>, link: &Link, partner: &Partner) -> Outcome {
     if run.gate.is_dry() || (link.state == LinkState::CrmGone && link.raw_hash == Some(partner.raw_hash)) {
         return Outcome::default();
     }
-    let next = Link { state: LinkState::CrmGone, raw_hash: Some(partner.raw_hash), ..link.clone() };
+    let next = Link {
+        state: LinkState::CrmGone,
+        raw_hash: Some(partner.raw_hash),
+        rest: partner.rest.clone(),
+        ..link.clone()
+    };
     Outcome { writes: vec![next.write(&run.began_text)], ..Outcome::default() }
 }
 
@@ -591,7 +610,13 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
     let mut groups = Vec::new();
     for (record, (link, look)) in links.iter().zip(looks).enumerate() {
         let Some(contact) = contacts.get(&link.contact) else { continue };
-        if !look?.is_empty() {
+        let is_there = match look {
+            Ok(found) => !found.is_empty(),
+            Err(error) if error.treatment() == Treatment::StopRun => return Err(error.into()),
+            // Something was answered under this id, so it is not gone.
+            Err(_) => true,
+        };
+        if is_there {
             run.powers.log.log(
                 Level::Warning,
                 Category::Api,
@@ -602,7 +627,7 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
         }
         let item = || Item { action: Action::Deactivate, ..update_item(contact, &link.partner, &[], &[]) };
         if run.gate.admits(item) {
-            let effect = Effect { crm_deactivated: 1, ..Effect::default() };
+            let effect = Effect { crm_deactivated: 1, ..Effect::default() }.about(&contact.id, &link.partner);
             groups.push(Group { record, writes: apply::deactivate(run, contact, link), effect });
         }
     }
@@ -622,14 +647,21 @@ pub async fn pull_some(run: &Run<'_>, ids: Vec<MkId>) -> Result<Vec<CrmId>, Stop
     let looks = run.ask(ids.iter().cloned().map(PartnerKey::Id).collect()).await;
     let mut page = Vec::new();
     for (id, look) in ids.iter().zip(looks) {
-        match look?.into_iter().find(|read| read.partner.id == *id) {
+        let found = match look {
+            Ok(found) => found.into_iter().find(|read| read.partner.id == *id),
+            Err(error) if error.treatment() == Treatment::StopRun => return Err(error.into()),
+            Err(error) => {
+                run.fail(RecordError::of((None, Some(id)), error.to_string(), error.code(), Class::Record));
+                continue;
+            }
+        };
+        match found {
             Some(read) => page.push(Ok(read.partner)),
-            None => run.report().fail(
-                &id.0,
-                "Metakocka has no partner with this id; a full sync decides whether its contact becomes inactive"
-                    .to_owned(),
-                "not-found",
-            ),
+            None => {
+                let reason = "Metakocka has no partner with this id; a full sync decides whether its contact becomes \
+                              inactive";
+                run.fail(RecordError::of((None, Some(id)), reason.to_owned(), "not-found", Class::Record));
+            }
         }
     }
     run.report().seen += page.len() as u64;

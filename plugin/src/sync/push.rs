@@ -25,14 +25,7 @@ const PENDING: u32 = 10_000;
 /// Fingerprint of the mapped fields: the same record is not tried again by itself.
 #[must_use]
 pub fn fingerprint(fields: &Fields) -> String {
-    let mut text = String::new();
-    for (field, value) in fields.present() {
-        text.push_str(field.name());
-        text.push('=');
-        text.push_str(value);
-        text.push('\n');
-    }
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+    fields.fingerprint()
 }
 
 /// Whether the CRM has edited a linked contact since the base. A value that is parked and waits for a person is no news.
@@ -158,7 +151,12 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
     for contact in contacts {
         match links.get(&contact.id) {
             Some(link) => match link.state {
-                LinkState::Live if again || edited(&contact, link, parked(&conflicts, &contact)) => {
+                // A failed update whose edit was taken back is over as well.
+                LinkState::Live
+                    if again
+                        || link.status == LinkStatus::Error
+                        || edited(&contact, link, parked(&conflicts, &contact)) =>
+                {
                     updates.push(contact.id.clone())
                 }
                 LinkState::Live => {}
@@ -167,7 +165,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
                 }
                 LinkState::CrmGone => {
                     // Deleted and made again under the same id.
-                    let live = Link { state: LinkState::Live, ..link.clone() };
+                    let live = Link { state: LinkState::Live, status: LinkStatus::Pending, ..link.clone() };
                     if !run.gate.is_dry() {
                         groups.push(Group::silent(groups.len(), vec![live.write(&run.now().text())]));
                     }
@@ -341,7 +339,10 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
                         LinkStatus::Pending if !is => LinkStatus::Synced,
                         _ => continue,
                     };
-                    let link = Link { status: next, ..link.clone() };
+                    let mut link = Link { status: next, ..link.clone() };
+                    if link.is_in_step() {
+                        link.crm_modified = Some(contact.modified.text());
+                    }
                     groups.push(Group::silent(record, vec![link.write(&run.now().text())]));
                 }
                 Some(link) if link.state == LinkState::ErpGone => {

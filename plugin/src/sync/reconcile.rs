@@ -424,13 +424,15 @@ fn first_seen(run: &Run<'_>, link: &Link, fresh: &Read) -> Time {
 
 /// The writes that follow from how a pair's update ended, and what they count for.
 fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
-    let mut effect = Effect { conflicts: pair.merged.contested, ..Effect::default() };
+    let parked = !pair.merged.parked.is_empty();
+    let effect = Effect { conflicts: pair.merged.contested, parked, ..Effect::default() };
+    let mut effect = effect.about(&pair.contact.id, &pair.link.partner);
     let crm_updated = Effect::crm_updated(!pair.merged.to_crm.is_empty());
     let writes = match sent {
         Sent::Done(after) => return after_update(run, pair, after, effect),
         Sent::Nothing => {
             let status = apply::status(&pair.merged, false);
-            let mut writes = without_update(run, pair, status);
+            let mut writes = without_update(run, pair, status, None);
             effect.join(crm_updated);
             writes.extend(cleared(run, pair, &mut effect));
             writes.extend(renamed(run, pair, &mut effect));
@@ -440,7 +442,7 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
             writes
         }
         Sent::Refused(reason) => {
-            let mut writes = without_update(run, pair, LinkStatus::Error);
+            let mut writes = without_update(run, pair, LinkStatus::Error, Some(reason.clone()));
             effect.join(crm_updated);
             writes.extend(no_history(run, pair, |_| true));
             writes.push(refused(run, pair, reason.clone(), "refused", &mut effect));
@@ -450,10 +452,10 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
         Sent::Unknown(_) if pair.merged.to_crm.is_empty() => Vec::new(),
         Sent::Unknown(_) => {
             effect.join(crm_updated);
-            without_update(run, pair, LinkStatus::Pending)
+            without_update(run, pair, LinkStatus::Pending, pair.link.error.clone())
         }
         Sent::Withheld(_) => {
-            let mut writes = without_update(run, pair, LinkStatus::Pending);
+            let mut writes = without_update(run, pair, LinkStatus::Pending, pair.link.error.clone());
             effect.join(crm_updated);
             writes.extend(no_history(run, pair, |_| true));
             writes
@@ -463,13 +465,15 @@ fn outcome(run: &Run<'_>, pair: &Pair, sent: &Sent) -> (Vec<Write>, Effect) {
 }
 
 /// What may be stored although Metakocka was not told: everything but the fields it was to be told.
-fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus) -> Vec<Write> {
+fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus, error: Option<String>) -> Vec<Write> {
     let link = Link {
         code: pair.fresh.partner.code.clone(),
         status,
         base: pair.merged.base.clone(),
         raw_hash: Some(pair.fresh.partner.raw_hash),
         first_seen: Some(first_seen(run, &pair.link, &pair.fresh)),
+        rest: pair.fresh.partner.rest.clone(),
+        error,
         ..pair.link.clone()
     };
     let settled = Settled {
@@ -560,6 +564,8 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
         run.once_more.borrow_mut().insert(pair.contact.id.clone());
     }
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
+    let error = (!ignored.is_empty())
+        .then(|| format!("Metakocka accepted the update but did not store: {}", ignored.join(", ")));
     // What was sent and ignored, all of it, was no update.
     let sent = pair.merged.to_metakocka.len() - pair.deferred.len();
     effect.metakocka_updated += u64::from(ignored.len() < sent);
@@ -572,6 +578,8 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
             base: again.base.clone(),
             raw_hash: Some(after.partner.raw_hash),
             first_seen: Some(run.now()),
+            rest: after.partner.rest.clone(),
+            error: error.clone(),
             ..link
         },
         to_crm: &to_crm,
@@ -583,9 +591,8 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
     let mut writes = apply::settled(run, settled, Some(&pair.link));
     writes.extend(cleared(run, pair, &mut effect));
     writes.extend(renamed(run, pair, &mut effect));
-    if !ignored.is_empty() {
+    if let Some(reason) = error {
         writes.extend(no_history(run, pair, |field| ignored.contains(&field.name())));
-        let reason = format!("Metakocka accepted the update but did not store: {}", ignored.join(", "));
         writes.push(refused(run, pair, reason, "not-taken", &mut effect));
     } else if run.has_quarantine.get() && pair.merged.cleared.is_empty() && !pair.merged.renamed {
         writes.push(Quarantined::release(Quarantined::crm_entry(&pair.contact.id)));
@@ -676,7 +683,7 @@ fn give_up(
         return Decided::Nothing;
     }
     let mut effect = Effect::default();
-    let link = Link { status: LinkStatus::Error, ..link.clone() };
+    let link = Link { status: LinkStatus::Error, error: Some(reason.clone()), ..link.clone() };
     let verdict = Verdict {
         side: Side::Crm,
         crm_id: Some(&contact.id),
@@ -718,7 +725,8 @@ async fn settle_lost(run: &Run<'_>, open: &[Pair], results: &[Sent], lost: Vec<u
             effect: Effect {
                 metakocka_updated: u64::from(matches!(sent, Sent::Done(_))),
                 ..Effect::default()
-            },
+            }
+            .about(&pair.contact.id, &pair.link.partner),
         });
     }
     let stored = run.store(groups).await?;

@@ -4,7 +4,7 @@ use super::context::{Run, Stop};
 use super::pull::{pull, pull_some};
 use super::push::{keep_checkpoint, note, process, push};
 use super::reconcile::reconcile;
-use super::report::{Failure, Report};
+use super::report::{Class, Failure, RecordError, Report};
 use super::request::{RunRequest, Selection};
 use super::unclear::{recover, resolve};
 use super::unreadable::{Contacts, give_up};
@@ -38,7 +38,10 @@ pub async fn run(powers: Powers<'_>, request: &RunRequest) -> Result<Report, Fai
     let stale = run.gate.stale();
     if stale > 0 {
         let text = format!("{stale} planned items no longer hold and were left alone: make a new plan");
-        report.fail("plan", text, "plan-stale");
+        report.fail(RecordError {
+            id: "plan".to_owned(),
+            ..RecordError::of((None, None), text, "plan-stale", Class::Record)
+        });
     }
     report.plan_hash = run.gate.hash();
     Ok(report)
@@ -46,6 +49,7 @@ pub async fn run(powers: Powers<'_>, request: &RunRequest) -> Result<Report, Fai
 
 async fn stages(run: &Run<'_>) -> Result<(), Stop> {
     let direction = run.request.direction;
+    let scanned = run.checkpoint.borrow().scanned;
     recover(run).await?;
     super::release::release(run).await?;
     if !run.gate.is_dry() {
@@ -78,7 +82,9 @@ async fn stages(run: &Run<'_>) -> Result<(), Stop> {
     }
     if !run.gate.is_dry() {
         wait_for_the_unclear(run).await?;
-        if run.gate.is_open() && run.request.selection == Selection::Everything && wrote(run) {
+        let first_scan = run.checkpoint.borrow().scanned != scanned;
+        let everything = run.request.selection == Selection::Everything;
+        if run.gate.is_open() && everything && (wrote(run) || first_scan) {
             keep_checkpoint(run).await?;
         }
     }
@@ -186,13 +192,11 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
         if !direction.writes_metakocka() {
             let linked: IdSet<String> = linked_ids(run, &texts).await?;
             for text in texts.iter().filter(|text| !linked.contains(*text)) {
-                run.report().fail(
-                    text,
-                    "this contact has no partner to read from: run a full sync, or sync it to \
-                    Metakocka"
-                        .to_owned(),
-                    "not-linked",
-                );
+                let reason =
+                    "this contact has no partner to read from: run a full sync, or sync it to Metakocka";
+                let id = CrmId(text.clone());
+                let ids = (Some(&id), None);
+                run.fail(RecordError::of(ids, reason.to_owned(), "not-linked", Class::Record));
             }
         }
         let edited = pull_some(run, partners.into_ids().collect()).await?;
@@ -207,7 +211,8 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
                 .collect()
         };
         for id in partners.into_ids().filter(|id| !known.contains(id)) {
-            run.report().fail(&id.0, "no contact has this id".to_owned(), "not-found");
+            let reason = "no contact has this id".to_owned();
+            run.fail(RecordError::of((None, Some(&id)), reason, "not-found", Class::Record));
         }
     }
     if direction.writes_metakocka() {
@@ -268,11 +273,11 @@ async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
             }
         }
     }
+    for failure in run.troubled.take().into_values() {
+        run.fail(failure);
+    }
     let pending = run.pending.borrow();
     let mut report = run.report();
-    for (id, error, code) in run.troubled.take().into_values() {
-        report.fail(&id.0, error, code);
-    }
     report.held = if run.request.direction.writes_metakocka() { 0 } else { held };
     report.parked = parked.len() as u64;
     report.quarantined = quarantined;

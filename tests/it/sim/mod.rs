@@ -10,6 +10,7 @@ mod crash;
 mod interleaved;
 pub(crate) mod powers;
 mod recovery;
+mod told;
 pub(crate) mod turns;
 
 use std::cell::{Cell, RefCell};
@@ -225,6 +226,9 @@ impl World {
         };
         let counts = powers.counts();
         drop(powers);
+        if let Some(report) = &report {
+            told::items_are_the_counts(report);
+        }
         // Requests that had left arrive, whatever became of their sender.
         self.wire.all_arrived().await;
         (report, counts)

@@ -24,6 +24,19 @@ impl Default for BreakerRules {
 pub struct Breaker {
     rules: BreakerRules,
     state: State,
+    /// The other side has asked for a pause until then; no answer ends it sooner.
+    paused: Option<Instant>,
+}
+
+/// What is worth keeping of a breaker: times are counted from the moment it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerState {
+    /// Failures in a row; those that opened it while it is open.
+    pub failures: u32,
+    /// How much longer it stays open; `None` while it is closed.
+    pub open_for: Option<Duration>,
+    /// How long it rests, or rested last.
+    pub rest: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +61,42 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 impl Breaker {
     /// A closed breaker.
     pub fn new(rules: BreakerRules) -> Self {
-        Self { rules, state: State::Closed { failures: 0 } }
+        Self { rules, state: State::Closed { failures: 0 }, paused: None }
+    }
+
+    /// What the next process should know.
+    pub fn state(&self, now: Instant) -> BreakerState {
+        match self.state {
+            State::Closed { failures } => {
+                BreakerState { failures, open_for: None, rest: self.rules.first_rest }
+            }
+            State::Open { until, rest } => BreakerState {
+                failures: self.rules.failures,
+                open_for: Some(until.saturating_duration_since(now)),
+                rest,
+            },
+            // Whoever comes next may try, as the probe does.
+            State::Probing { rest } => {
+                BreakerState { failures: self.rules.failures, open_for: Some(Duration::ZERO), rest }
+            }
+        }
+    }
+
+    /// Takes over what another process has kept, unless this one knows something itself.
+    pub fn restore(&mut self, now: Instant, kept: BreakerState) {
+        if self.state == (State::Closed { failures: 0 }) {
+            let most = self.rules.longest_rest;
+            self.state = match kept.open_for {
+                None => State::Closed { failures: kept.failures.min(self.rules.failures.saturating_sub(1)) },
+                Some(left) => State::Open { until: now + left.min(most), rest: kept.rest.min(most) },
+            };
+        }
+    }
+
+    /// The other side asked for a pause. It holds for this process: whoever starts a new run may ask again.
+    pub fn pause(&mut self, now: Instant, pause: Duration) {
+        let until = now + pause.min(self.rules.longest_rest);
+        self.paused = Some(self.paused.map_or(until, |known| known.max(until)));
     }
 
     /// Whether a call may be made now.
@@ -56,6 +104,9 @@ impl Breaker {
     /// # Errors
     /// No; try again after this time.
     pub fn admit(&mut self, now: Instant) -> Result<Admission, Duration> {
+        if let Some(until) = self.paused.filter(|until| now < *until) {
+            return Err(until.duration_since(now));
+        }
         match self.state {
             State::Closed { .. } => Ok(Admission::Ordinary),
             State::Open { until, .. } if now < until => Err(until.duration_since(now)),
@@ -171,6 +222,46 @@ mod tests {
         rows.push((second, Answer, PASS));
         rows.push((second, Fail, PASS));
         check(&rows);
+    }
+
+    #[test]
+    fn the_next_process_goes_on_where_this_one_ended() {
+        let now = Instant::now();
+        let second = |seconds: u64| now + Duration::from_secs(seconds);
+        let mut first = Breaker::new(BreakerRules::default());
+        for _ in 0..3 {
+            first.failed(now, Admission::Ordinary);
+        }
+        let mut next = Breaker::new(BreakerRules::default());
+        next.restore(now, first.state(now));
+        next.failed(now, Admission::Ordinary);
+        assert_eq!(next.admit(now), PASS.map_err(Duration::from_secs), "four failures in two processes");
+        next.failed(now, Admission::Ordinary);
+        assert_eq!(next.admit(now), Err(Duration::from_secs(60)), "the fifth");
+        let mut third = Breaker::new(BreakerRules::default());
+        third.restore(second(20), next.state(second(20)));
+        assert_eq!(third.admit(second(20)), Err(Duration::from_secs(40)));
+        assert_eq!(third.admit(second(60)), Ok(Admission::Probe));
+        third.failed(second(60), Admission::Probe);
+        assert_eq!(
+            third.admit(second(60)),
+            Err(Duration::from_secs(120)),
+            "the rest doubles across processes"
+        );
+        third.restore(second(61), BreakerState { failures: 0, open_for: None, rest: Duration::ZERO });
+        assert!(third.admit(second(61)).is_err(), "what is known here counts");
+    }
+
+    #[test]
+    fn a_pause_holds_whatever_is_answered_meanwhile() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(BreakerRules::default());
+        breaker.pause(now, Duration::from_secs(30));
+        breaker.answered();
+        assert_eq!(breaker.admit(now), Err(Duration::from_secs(30)));
+        assert!(breaker.admit(now + Duration::from_secs(30)).is_ok());
+        breaker.pause(now, Duration::from_secs(1_000_000));
+        assert_eq!(breaker.admit(now), Err(Duration::from_secs(900)), "bounded");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Lane;
-use super::breaker::{Admission, Breaker, BreakerRules};
+use super::breaker::{Admission, Breaker, BreakerRules, BreakerState};
 
 /// Calls to one company at the same time.
 const PLACES: usize = 2;
@@ -21,6 +21,8 @@ pub struct Gate {
     places: Arc<Semaphore>,
     scans: Arc<Semaphore>,
     breaker: Mutex<Breaker>,
+    /// The breaker as the store has it.
+    kept: Mutex<BreakerState>,
     pace: Option<Mutex<Pace>>,
 }
 
@@ -39,10 +41,12 @@ pub struct Trial<'a> {
 
 impl Gate {
     pub(super) fn new(rules: BreakerRules, requests_per_second: Option<u32>) -> Self {
+        let breaker = Breaker::new(rules);
         Self {
+            kept: Mutex::new(breaker.state(Instant::now())),
             places: Arc::new(Semaphore::new(PLACES)),
             scans: Arc::new(Semaphore::new(SCAN_PLACES)),
-            breaker: Mutex::new(Breaker::new(rules)),
+            breaker: Mutex::new(breaker),
             pace: requests_per_second.map(|rate| Mutex::new(Pace::new(rate))),
         }
     }
@@ -63,6 +67,28 @@ impl Gate {
             }
         }
         Place { _permits: [scan, place] }
+    }
+
+    /// What another process should know of the breaker, when it has changed since it was last kept.
+    pub(super) fn news(&self, now: Instant) -> Option<BreakerState> {
+        let state = lock(&self.breaker).state(now);
+        let mut kept = lock(&self.kept);
+        // How much longer it is open changes by itself.
+        let same = (kept.failures, kept.open_for.is_some(), kept.rest)
+            == (state.failures, state.open_for.is_some(), state.rest);
+        *kept = state;
+        (!same).then_some(state)
+    }
+
+    /// Takes over what another process has kept.
+    pub fn restore(&self, now: Instant, state: BreakerState) {
+        lock(&self.breaker).restore(now, state);
+        *lock(&self.kept) = lock(&self.breaker).state(now);
+    }
+
+    /// The other side asked for a pause.
+    pub fn pause(&self, now: Instant, pause: Duration) {
+        lock(&self.breaker).pause(now, pause);
     }
 
     /// Asks the breaker.

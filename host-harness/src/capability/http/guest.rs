@@ -6,7 +6,13 @@ use super::{Answer, Body, ErrorKind, HttpError, Request, refused};
 use crate::plugin::HostState;
 use crate::plugin::bindings::metakocka::crm_sync::http as contract;
 
-impl contract::Host for HostState {}
+impl contract::Host for HostState {
+    fn hold_off(&mut self, connection: String, milliseconds: u64) -> wasmtime::Result<()> {
+        self.count_call()?;
+        self.http().hold_off(&connection, std::time::Duration::from_millis(milliseconds));
+        Ok(())
+    }
+}
 
 impl<T: Send> contract::HostWithStore<T> for HasSelf<HostState> {
     async fn send(

@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: a commit that was answered survives the machine. Any number of processes write and read;
 //! who works on which tenant is what leases say. A lock file only keeps two from bringing the schema up to date at once.
 
+mod breakers;
 mod commit;
 mod connections;
 mod file;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::rest::Rest;
 use super::wire::{AddressRow, ContactRow, PartnerWire, Text};
 use crate::model::company_name::has_legal_form;
 use crate::model::match_key::{is_vat_number, tax_key};
@@ -22,6 +23,8 @@ pub struct Partner {
     pub raw_hash: RawHash,
     /// The mapped fields.
     pub fields: Fields,
+    /// Everything else.
+    pub rest: Option<Rest>,
 }
 
 /// Why a record cannot be translated or sent, one sentence for a person.
@@ -74,6 +77,7 @@ impl Partner {
             code: wire.count_code.value().map(str::to_owned),
             raw_hash: RawHash::of(bytes),
             fields: fields(&wire),
+            rest: Rest::of(bytes, &wire),
         })
     }
 }
@@ -93,10 +97,10 @@ pub fn emails(bytes: &[u8]) -> Vec<String> {
 }
 
 impl PartnerWire<'_> {
-    /// A legal form in the name or a VAT number says company whatever the flag says; a missing flag leaves it to any
-    /// number that businesses have. A plain tax number beside `false` is a person's: at home, everybody has one.
+    /// A legal form in the name says company whatever the flag says. Else the flag decides: persons have tax numbers too. A
+    /// missing flag leaves it to any number that businesses have.
     fn is_business(&self) -> bool {
-        means_company(self.customer.value(), self.tax_id_number.value())
+        self.customer.value().is_some_and(has_legal_form)
             || self.business_entity.flag().unwrap_or_else(|| {
                 self.registration_number.value().is_some()
                     || self.taxpayer.flag() == Some(true)
@@ -571,7 +575,8 @@ mod tests {
             (r#""customer":"Alfa d.o.o.","business_entity":"false""#, true),
             (r#""customer":"Ana Kos s.p.""#, true),
             (r#""customer":"Alfa","tax_id_number":"12345678""#, true),
-            (r#""customer":"Alfa","business_entity":"false","tax_id_number":"SI12345678""#, true),
+            (r#""customer":"Alfa","business_entity":"false","tax_id_number":"SI12345678""#, false),
+            (r#""customer":"Alfa","tax_id_number":"SI12345678""#, true),
             (r#""customer":"Ana Kos","business_entity":"false","tax_id_number":"12345678""#, false),
             (r#""customer":"Ana Kos","tax_id_number":"0""#, false),
             (r#""customer":"Ana Kos""#, false),

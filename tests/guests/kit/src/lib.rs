@@ -43,6 +43,9 @@ pub fn nothing_done() -> Report {
         quarantined: 0,
         failed: 0,
         conflicts: 0,
+        taken: 0,
+        items: Vec::new(),
+        items_left_out: 0,
         seen: 0,
         errors: Vec::new(),
         calls_made: 0,
@@ -81,7 +84,7 @@ macro_rules! guest {
                     _after: Option<String>,
                     _limit: u32,
                 ) -> Result<$crate::UnsyncedPage, $crate::Failure> {
-                    Ok($crate::UnsyncedPage { rows: Vec::new(), next: None })
+                    Ok($crate::UnsyncedPage { rows: Vec::new(), next: None, total: Some(0), never_scanned: true })
                 }
             }
 
