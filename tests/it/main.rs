@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bad_rows;
+#[cfg(test)]
 mod both_sides;
 mod breaker;
 #[cfg(test)]

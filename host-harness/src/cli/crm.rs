@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::session::Session;
 use super::{Failure, Global, Outcome, output};
-use crate::store::{Access, Change, Collection, CommitOutcome, Expectation, Storage, Write};
+use crate::store::{Access, Change, Collection, CommitOutcome, Expectation, Storage, UNREADABLE, Write};
 
 /// Records of the CRM.
 #[derive(Debug, Subcommand)]
@@ -298,6 +298,7 @@ async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Out
     let tenant = session.tenant(tenant).await?;
     let storage = session.store.storage(&tenant).await?;
     let mut after: Option<String> = None;
+    let mut unreadable = Vec::new();
     loop {
         let page = storage.scan(collection.collection(), after.as_deref(), &[], 1_000).await?;
         let Some(last) = page.last() else { break };
@@ -307,6 +308,10 @@ async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Out
         let mut lines = String::new();
         for entry in &page {
             let mut line = line(&entry.id, &entry.body)?;
+            if let Some(why) = line.get(UNREADABLE).and_then(Value::as_str) {
+                unreadable.push(format!("{} ({why})", entry.id));
+                continue;
+            }
             if let (Some(value), Some(line)) = (shown.remove(&entry.id), line.as_object_mut()) {
                 line.insert(SHOWN.to_owned(), value);
             }
@@ -318,7 +323,16 @@ async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Out
             break;
         }
     }
-    Ok(())
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    // Standard output holds the records, so that a document about them would only be in their way.
+    output::print_error(format_args!(
+        "error: {} records cannot be read and were left out; mend these rows or delete them: {}",
+        unreadable.len(),
+        unreadable.join(", ")
+    ));
+    Err(Failure::Reported)
 }
 
 async fn delete(global: &Global, tenant: &str, collection: CrmCollection, ids: Vec<String>) -> Outcome {

@@ -25,6 +25,9 @@ pub use house::Store;
 pub use tenant::{BreakerRecord, Connection, LogQuery, LogRecord, Run, Tenant};
 pub use url::{Access, StoreUrl};
 
+/// The one member of a body that could not be read: which column is to blame, and why.
+pub(crate) const UNREADABLE: &str = "$unreadable";
+
 /// A collection of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Collection {

@@ -16,7 +16,7 @@ use super::{StoreError, extended_code, sql, storage_error};
 use crate::store::catalog::Kind;
 use crate::store::record::Record;
 use crate::store::{
-    Change, Collection, CommitOutcome, Entry, Expectation, LostRace, StorageError, Write, limits,
+    Change, Collection, CommitOutcome, Entry, Expectation, LostRace, StorageError, UNREADABLE, Write, limits,
 };
 
 /// Records of an import that one statement stores.
@@ -184,8 +184,8 @@ impl Room {
         let wanted = array(wanted.filter(|task| task.found.is_some()).map(|task| task.id));
         let mut current = HashMap::new();
         if wanted != "[]" {
-            let query = self.query(&sql::of(collection)?.get).bind(wanted);
-            let entries = self.entries(collection.shape(), query, tx).await?;
+            let question = self.ask(collection.shape(), &sql::of(collection)?.get).text(wanted);
+            let entries = self.entries(&question, tx).await?;
             current.extend(entries.into_iter().map(|entry| (entry.id.clone(), entry)));
         }
         let mut lost = Vec::new();
@@ -354,8 +354,8 @@ impl Room {
             .find
             .get(at)
             .ok_or_else(|| limits::no_index(shape, "metakocka_id"))?;
-        let query = self.query(find).bind(array(wanted.keys().map(String::as_str))).bind(1);
-        let holders = self.entries(shape, query, tx).await?;
+        let question = self.ask(shape, find).text(array(wanted.keys().map(String::as_str))).number(1);
+        let holders = self.entries(&question, tx).await?;
         let mut lost = Vec::new();
         for holder in holders {
             if tasks.iter().any(|task| task.id == holder.id && matches!(task.step, Step::Store(_))) {
@@ -423,6 +423,14 @@ impl Task<'_> {
 
 /// What the entry becomes.
 fn merged(collection: Collection, entry: &Entry, patch: &[u8]) -> Result<Record<'static>, StorageError> {
+    if entry.body.starts_with(format!("{{\"{UNREADABLE}\"").as_bytes()) {
+        return Err(StorageError::Unavailable(format!(
+            "the entry {} of {} cannot be read ({}): mend that row, or delete it",
+            entry.id,
+            collection.name(),
+            String::from_utf8_lossy(&entry.body),
+        )));
+    }
     let mut record = Record::merge(collection, &entry.body, patch)?;
     // A change of members is a change now, whatever the body says; the put fills the time in.
     record.set(collection.shape().members(), "updatedat", None);

@@ -12,6 +12,7 @@ mod lock;
 mod room;
 mod runs;
 mod settings;
+mod spoiled;
 mod sql;
 mod tenants;
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use crate::store::catalog::{Body, Index, Kind, Member, Shape};
-use crate::store::{Collection, StorageError};
+use crate::store::{Collection, StorageError, UNREADABLE};
 
 /// The fixed statements of a collection.
 pub(super) struct Statements {
@@ -35,9 +35,12 @@ pub(super) fn of(collection: Collection) -> Result<&'static Statements, StorageE
     at.and_then(|at| STATEMENTS.get(at)).ok_or_else(|| StorageError::Invalid("no such collection".into()))
 }
 
-/// A scan whose bodies hold these members only.
-pub(super) fn scan(shape: &Shape, only: &[String]) -> Result<String, StorageError> {
-    let body = match shape.body {
+/// The expression of bodies that hold these members only; all when none is named.
+pub(super) fn body(shape: &Shape, only: &[String]) -> Result<String, StorageError> {
+    if only.is_empty() {
+        return Ok(whole(shape));
+    }
+    Ok(match shape.body {
         Body::Free => {
             // The names become part of a statement: only plain ones may.
             let plain = |name: &String| {
@@ -63,8 +66,40 @@ pub(super) fn scan(shape: &Shape, only: &[String]) -> Result<String, StorageErro
             let parts = only.iter().map(|name| member(name).map(read)).collect::<Result<Vec<_>, _>>()?;
             object(&parts)
         }
+    })
+}
+
+/// A statement with bodies of this expression, made careful: a row that would fail all of it says instead which of its
+/// columns is to blame. Twice as slow, so it is asked only after the plain one has failed.
+pub(super) fn careful(shape: &Shape, statement: &str, body: &str) -> String {
+    let column = |name: &str, bad: &str, why: &str| {
+        format!(
+            "WHEN {bad} THEN '{{\"{UNREADABLE}\":\"{name}: {why}\"}}'",
+            bad = bad.replace("{}", &format!("t.{name}"))
+        )
     };
-    Ok(scan_of(shape, &body))
+    let blob = |name: &str| column(name, "typeof({}) = 'blob'", "bytes instead of text");
+    let broken = |name: &str| column(name, "{} IS NOT NULL AND NOT json_valid({})", "no JSON");
+    let mut cases = Vec::new();
+    if let Body::Free = shape.body {
+        cases.extend([blob("body"), broken("body")]);
+    }
+    for Member { column: name, kind, .. } in shape.members() {
+        cases.push(blob(name));
+        match kind {
+            Kind::Json | Kind::Object => cases.push(broken(name)),
+            Kind::Number => {
+                cases.push(column(name, "typeof({}) NOT IN ('integer', 'null')", "no whole number"))
+            }
+            _ => {}
+        }
+    }
+    let body_or_why = format!("CASE {} ELSE {body} END", cases.join(" "));
+    let id = format!("json_quote(t.{})", shape.id);
+    // An id nobody can ask for: whoever reads the row leaves it out.
+    let id_or_none = format!(r#"CASE typeof(t.{}) WHEN 'text' THEN {id} ELSE '"\u0000"' END"#, shape.id);
+    let careful = entry(shape, &body_or_why).replacen(&id, &id_or_none, 1);
+    statement.replace(&entry(shape, body), &careful)
 }
 
 /// Changes of a CRM collection, its tombstones among them: `?3` after, `?4` limit.
@@ -106,9 +141,10 @@ fn scope(shape: &Shape) -> &'static str {
     if shape.company { "t.tenant_id = ?1 AND t.company = ?2" } else { "t.tenant_id = ?1 AND ?2 >= 0" }
 }
 
-fn scan_of(shape: &Shape, body: &str) -> String {
+/// An id is a text: bytes under that name come after every text, and no page would ever end with them.
+pub(super) fn scan_of(shape: &Shape, body: &str) -> String {
     format!(
-        "SELECT {entry} FROM {table} t WHERE {scope} AND t.{id} > ?3 ORDER BY t.{id} LIMIT ?4",
+        "SELECT {entry} FROM {table} t WHERE {scope} AND t.{id} > ?3 AND t.{id} < x'' ORDER BY t.{id} LIMIT ?4",
         entry = entry(shape, body),
         table = shape.table,
         scope = scope(shape),
@@ -137,13 +173,13 @@ fn find(shape: &Shape, index: &Index, entry: &str) -> String {
 
 fn entry(shape: &Shape, body: &str) -> String {
     format!(
-        "'['||json_quote(t.{})||','||t.revision||','||json_quote(t.{})||','||{body}||']'",
+        "'['||json_quote(t.{})||','||t.revision||','||json_quote(CAST(t.{} AS TEXT))||','||{body}||']'",
         shape.id, shape.modified
     )
 }
 
 /// The whole body as an expression.
-fn whole(shape: &Shape) -> String {
+pub(super) fn whole(shape: &Shape) -> String {
     match shape.body {
         Body::Free => "t.body".to_owned(),
         Body::Members(members) => object(&members.iter().map(read).collect::<Vec<_>>()),
