@@ -54,6 +54,10 @@ impl LogSink for Progress {
         match record.level {
             Level::Debug => tracing::debug!(tenant, "{} {fields}", record.message),
             Level::Info => tracing::info!(tenant, "{} {fields}", record.message),
+            // A record's own trouble stands in the log table, in quarantine and in the result, and not on everybody's screen.
+            Level::Warning if record.fields.iter().any(|(name, _)| name == "code") => {
+                tracing::info!(tenant, "{} {fields}", record.message);
+            }
             Level::Warning => tracing::warn!(tenant, "{} {fields}", record.message),
             // The result says it too, and says what to do.
             Level::Error => tracing::info!(tenant, "{} {fields}", record.message),
