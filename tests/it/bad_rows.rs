@@ -58,7 +58,8 @@ fn a_spoiled_contact_concerns_itself_only() {
 fn an_id_that_is_no_text_hides_nobody() {
     let (erp, site) = (Erp::with(0, 1), site());
     let tenant = site.tenant("Alfa", &erp);
-    site.import("Alfa", &[json!({ "id": "a", "company": "Ena" }), json!({ "id": "z", "company": "Dve" })]);
+    let contact = |id: &str, company: &str| json!({ "id": id, "company": company, "street": "Vzorčna 5", "postal_code": "1000", "city": "Ljubljana", "country": "Slovenija" });
+    site.import("Alfa", &[contact("a", "Ena d.o.o."), contact("z", "Dve d.o.o.")]);
     for bad in ["'m' || char(0) || 'x'", "CAST(x'6dff' AS TEXT)", "x'6d'"] {
         let insert =
             format!("INSERT INTO contacts (tenant_id, id, company) VALUES ('{tenant}', {bad}, 'Tri')");

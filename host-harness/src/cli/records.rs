@@ -13,7 +13,7 @@ use crate::capability::clock::RealClock;
 use crate::capability::http::Http;
 use crate::capability::logging::{Logging, Silence};
 use crate::plugin::{Kind as ContractKind, Limits, Powers};
-use crate::store::{Access, Collection, Storage};
+use crate::store::{Access, Collection, Entry, Storage};
 
 /// Whose, and of what kind.
 #[derive(Debug, Args)]
@@ -62,16 +62,19 @@ pub(crate) async fn entries(
     storage: &dyn Storage,
     collection: Collection,
 ) -> Result<Vec<(String, Map<String, Value>)>, Failure> {
+    let read = |entry: Entry| Ok((entry.id, serde_json::from_slice(&entry.body).map_err(Failure::failed)?));
+    all(storage, collection).await?.into_iter().map(read).collect()
+}
+
+/// The same with their revisions.
+pub(crate) async fn all(storage: &dyn Storage, collection: Collection) -> Result<Vec<Entry>, Failure> {
     let mut rows = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = storage.scan(collection, after.as_deref(), &[], 1_000).await?;
         let Some(last) = page.last() else { return Ok(rows) };
         after = Some(last.id.clone());
-        for entry in page {
-            let body = serde_json::from_slice(&entry.body).map_err(Failure::failed)?;
-            rows.push((entry.id, body));
-        }
+        rows.extend(page);
     }
 }
 
@@ -252,9 +255,9 @@ impl Unsynced {
         // With --json, standard output is the rows and nothing else.
         for note in notes {
             if global.json {
-                eprintln!("{note}");
+                output::print_error(note);
             } else {
-                println!("{note}");
+                output::print_line(note);
             }
         }
         Ok(())
