@@ -104,7 +104,9 @@ async fn storage_finds_every_spelling_of_a_key() {
 fn the_sandbox_counts_the_same_spellings_as_one() {
     let mut by_key: BTreeMap<(&str, &str), Vec<(usize, Vec<String>)>> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for row in table().iter().filter(|row| row.kind != "registration") {
+    // The ERP shows no country by three letters.
+    let shown = |row: &&Row| row.country.is_none_or(|country| country.len() != 3);
+    for row in table().iter().filter(|row| row.kind != "registration").filter(shown) {
         let keys = match row.kind {
             "tax" => keys::tax_key(&row.value, row.country.unwrap_or_default()).into_iter().collect(),
             _ => keys::email_keys(&row.value),

@@ -68,7 +68,7 @@ const NUMBERINGS: [Numbering; 44] = [
     digits("XK", 8),
     digits("TR", 10),
     digits("UA", 8),
-    letters("GB", 5, 2),
+    Numbering { prefix: "GB", also: &["XI"], shortest: 5, letters: 2 },
     // Great Britain's numbers are the ones of Northern Ireland too, where they trade with the EU under XI.
     Numbering { prefix: "XI", also: &["GB"], shortest: 5, letters: 2 },
     digits("US", 9),
@@ -99,8 +99,16 @@ impl Numbering {
     }
 
     fn key(&self, bare: &str) -> Option<String> {
+        // Austrian VAT numbers all begin with a U, which people leave out.
+        let bare = match self.prefix {
+            "AT" => bare.strip_prefix('U').unwrap_or(bare),
+            // The Swiss E stands for the register of companies.
+            "CH" => bare.strip_prefix('E').unwrap_or(bare),
+            _ => bare,
+        };
+        let prefix = if self.prefix == "XI" { "GB" } else { self.prefix };
         (bare.chars().count() >= self.shortest && bare.chars().any(|sign| sign != '0'))
-            .then(|| format!("{}{bare}", self.prefix))
+            .then(|| format!("{prefix}{bare}"))
     }
 }
 
@@ -108,13 +116,15 @@ impl Numbering {
 ///
 /// Unicode NFKC, letters and digits only, upper case, always with the country's two letters: the ones it is written
 /// with, else those of `country` (a name or an ISO code as partners carry it; empty means at home, in Slovenia).
-/// EL is GR; in Northern Ireland XI and GB are one. Without a digit, with one sign only and no prefix, with zeros only, or shorter than the country's
+/// EL is GR, XI is GB. Without a digit, with one sign only and no prefix, with zeros only, or shorter than the country's
 /// shortest number it is a placeholder.
 #[must_use]
 pub fn tax_key(value: &str, country: &str) -> Option<String> {
     let number: String =
         value.nfkc().filter(|sign| sign.is_alphanumeric()).flat_map(char::to_uppercase).collect();
-    if !number.chars().any(char::is_numeric) || one_sign_only(&number) {
+    let number = without_words(&number);
+    let word = number.split(|sign: char| !sign.is_alphabetic()).any(|run| run.chars().count() > 5);
+    if !number.chars().any(char::is_numeric) || one_sign_only(number) || word {
         return None;
     }
     let code = if country.trim().is_empty() { Some("SI") } else { country::code(country) };
@@ -132,8 +142,17 @@ pub fn tax_key(value: &str, country: &str) -> Option<String> {
     match (abroad, home) {
         (Some((land, bare)), _) => land.key(bare),
         (None, Some(home)) => home.key(&number),
-        (None, None) => (number.chars().count() >= SHORTEST_ANYWHERE).then_some(number),
+        (None, None) => (number.chars().count() >= SHORTEST_ANYWHERE).then(|| number.to_owned()),
     }
+}
+
+/// What people write beside a number, in front of it or behind it.
+fn without_words(number: &str) -> &str {
+    const BEFORE: [&str; 9] =
+        ["IDZADDV", "DAVČNAŠTEVILKA", "DAVČNAŠT", "VATNO", "VATID", "USTIDNR", "DDV", "VAT", "UID"];
+    const BEHIND: [&str; 6] = ["MWST", "TVA", "IVA", "DDV", "PDV", "VAT"];
+    let number = BEHIND.into_iter().find_map(|word| number.strip_suffix(word)).unwrap_or(number);
+    BEFORE.into_iter().find_map(|word| number.strip_prefix(word)).unwrap_or(number)
 }
 
 fn one_sign_only(text: &str) -> bool {
@@ -146,7 +165,9 @@ fn one_sign_only(text: &str) -> bool {
 /// Unicode NFC, lower case, the domain in its ASCII form; display names, brackets and what cannot be seen are off.
 #[must_use]
 pub fn email_keys(value: &str) -> Vec<String> {
-    let visible: String = value.nfc().filter(|sign| !is_invisible(*sign)).collect();
+    let visible: String = value.nfkc().filter(|sign| !is_invisible(*sign)).collect();
+    // The full stop of Chinese and Japanese separates the parts of a domain as well (RFC 3490).
+    let visible = visible.replace('。', ".");
     let mut keys: Vec<String> = Vec::new();
     for word in visible.split(|sign: char| sign.is_whitespace() || ",;|<>()[]\"".contains(sign)) {
         // A slash may stand in a name before the @, but not between two addresses.
@@ -167,6 +188,16 @@ fn email_key(address: &str) -> Option<String> {
     let address = address.strip_prefix("mailto:").unwrap_or(&address);
     let (local, domain) = address.rsplit_once('@')?;
     if local.is_empty() || domain.is_empty() || local.contains('@') {
+        return None;
+    }
+    let labels: Vec<&str> = domain.split('.').collect();
+    let last = labels.last().copied().unwrap_or_default();
+    // A mail server on the internet: every part of its name says something, and the last one is no number.
+    if labels.len() < 2
+        || labels.iter().any(|label| label.is_empty())
+        || last.chars().count() < 2
+        || last.chars().all(char::is_numeric)
+    {
         return None;
     }
     let local: String = local.nfc().collect();
@@ -224,12 +255,12 @@ mod tests {
             ("", "DE123456789", &["DE123456789"]),
             ("Grčija", "GR123456789", &["EL123456789", "GR123456789", "123456789"]),
             ("", "GR123456789", &["EL 123456789", "GR123456789"]),
-            ("Severna Irska", "XI123456789", &["XI123456789", "GB123456789", "123456789"]),
-            ("GB-NI", "XI123456789", &["XI 123 4567 89"]),
+            ("Severna Irska", "GB123456789", &["XI123456789", "GB123456789", "123456789"]),
+            ("GB-NI", "GB123456789", &["XI 123 4567 89"]),
             ("Velika Britanija", "GB123456789", &["GB123456789", "123456789"]),
             ("Španija", "ES12345678Z", &["12345678Z", "ES12345678Z", "es-12345678-z"]),
             ("ES", "ESB12345678", &["B12345678", "ESB12345678"]),
-            ("Avstrija", "ATU12345678", &["ATU12345678", "U12345678", "ATU 1234 5678"]),
+            ("Avstrija", "AT12345678", &["ATU12345678", "U12345678", "ATU 1234 5678", "AT12345678"]),
             ("Belgija", "BE0123456789", &["BE0123.456.789", "0123456789"]),
             ("Francija", "FRAB123456789", &["FRAB123456789", "AB 123 456 789"]),
             ("Francija", "FRBE123456789", &["BE123456789", "FR BE 123456789"]),

@@ -77,6 +77,8 @@ pub(crate) enum Key {
     Email,
     /// Letters and digits, upper-case (ASCII), without a leading `SI`.
     Tax,
+    /// The same with it.
+    Plain,
     /// `true` or `false`.
     Flag,
 }
@@ -88,11 +90,14 @@ impl Key {
             Self::Exact => key.to_owned(),
             Self::Email => key.trim_matches([' ', '\t', '\n', '\r']).to_ascii_lowercase(),
             Self::Tax => {
+                let plain = Self::Plain.normal(key).unwrap_or_default();
+                plain.strip_prefix("SI").map(str::to_owned).unwrap_or(plain)
+            }
+            Self::Plain => {
                 const BETWEEN: [char; 12] =
                     [' ', '\t', '\n', '\r', '\u{a0}', '-', '.', ',', '/', ':', '_', '\u{2013}'];
                 let plain: String = key.chars().filter(|letter| !BETWEEN.contains(letter)).collect();
-                let plain = plain.to_ascii_uppercase();
-                plain.strip_prefix("SI").map(str::to_owned).unwrap_or(plain)
+                plain.to_ascii_uppercase()
             }
             Self::Flag => match key {
                 "true" => "1".to_owned(),
@@ -109,8 +114,14 @@ impl Key {
 pub fn is_marked(email: Option<&str>, tax_number: Option<&str>) -> bool {
     let email = email.and_then(|email| Key::Email.normal(email)).unwrap_or_default();
     let tax = tax_number.and_then(|number| Key::Tax.normal(number)).unwrap_or_default();
-    email.chars().any(|sign| !('!'..='~').contains(&sign) || ";,<>():\"".contains(sign))
+    let letters = |run: &[u8]| run.iter().all(u8::is_ascii_uppercase);
+    email.chars().any(|sign| !('!'..='~').contains(&sign) || ";,<>():\"'/|".contains(sign))
+        || email.ends_with('.')
+        || email.matches('@').count() > 1
         || tax.chars().any(|sign| !sign.is_ascii_digit() && !sign.is_ascii_uppercase())
+        || tax_number.is_some_and(|number| {
+            Key::Plain.normal(number).unwrap_or_default().as_bytes().windows(3).any(letters)
+        })
 }
 
 impl Index {

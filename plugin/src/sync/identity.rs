@@ -118,6 +118,10 @@ impl Identity {
         if national != tax.as_str() {
             forms.push(national.to_owned());
             let prefix = tax.as_str().strip_suffix(national).unwrap_or_default();
+            // Austrian numbers begin with a U, which people leave out.
+            if let ("AT", Some(digits)) = (prefix, national.strip_prefix('U')) {
+                forms.extend([digits.to_owned(), format!("AT{digits}")]);
+            }
             for (one, another) in [("EL", "GR"), ("GB", "XI")] {
                 if prefix == one {
                     forms.push(format!("{another}{national}"));
