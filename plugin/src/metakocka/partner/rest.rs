@@ -2,9 +2,10 @@
 //!
 //! It is kept word for word, for people to read in the CRM, and never goes back: no body that is sent is made from it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -17,7 +18,10 @@ const MAPPED: [&str; 6] =
 const PERSONS: &str = "partner_contact_list";
 const ADDRESSES: &str = "partner_delivery_address_list";
 /// Mapped members of a contact person.
-const PERSON: [&str; 5] = ["mk_id", "name", "email", "phone", "gsm"];
+const PERSON: [&str; 7] = ["mk_id", "mk_address_id", "contact_address", "name", "email", "phone", "gsm"];
+/// The same where a mobile number stands beside the mapped one.
+const PERSON_OF_TWO_NUMBERS: [&str; 6] =
+    ["mk_id", "mk_address_id", "contact_address", "name", "email", "phone"];
 /// Mapped members of an address.
 const ADDRESS: [&str; 8] =
     ["mk_id", "address_type", "street", "post_number", "city", "province", "provice", "country"];
@@ -51,15 +55,12 @@ impl Rest {
         match serde_json::from_slice::<Members<'_>>(bytes) {
             Ok(Members(members)) => {
                 for (name, value) in members {
-                    let value = value.get();
-                    if is_mapped(&name.0, value, wire) {
-                        continue;
-                    }
-                    if text.len() + name.0.len() + value.len() > MAX_BYTES || !is_storable(value) {
+                    let Some(value) = unmapped(&name.0, value.get(), wire) else { continue };
+                    if text.len() + name.0.len() + value.len() > MAX_BYTES || !is_storable(&value) {
                         left_out.push(name.0.chars().take(100).collect::<String>());
                         continue;
                     }
-                    put(&mut text, &name.0, value);
+                    put(&mut text, &name.0, &value);
                 }
             }
             Err(_) => left_out.push("everything: some of it is not good text".to_owned()),
@@ -82,23 +83,35 @@ fn put(text: &mut String, name: &str, value: &str) {
     text.push_str(value);
 }
 
-/// Whether nothing of a member would be lost: it is mapped, or says nothing. A list is mapped when it holds one row with
-/// mapped members only.
-fn is_mapped(name: &str, value: &str, wire: &PartnerWire<'_>) -> bool {
-    let only = |known: &[&str]| {
-        let rows = serde_json::from_str::<OneOrMany<Row<'_>>>(value);
-        rows.is_ok_and(|rows| rows.0.iter().all(|row| row.0.iter().all(|name| known.contains(&&*name.0))))
+/// What of a member is mapped nowhere; `None` when nothing is. Of a list of one row the mapped members are left out, because they
+/// stand in the contact; a longer list is kept whole, for nobody could tell its rows apart.
+fn unmapped<'v>(name: &str, value: &'v str, wire: &PartnerWire<'_>) -> Option<Cow<'v, str>> {
+    let says_nothing = |value: &str| matches!(value, "\"\"" | "null" | "[]" | "{}");
+    let left_of_row = |known: &[&str]| {
+        let Ok(OneOrMany(rows)) = serde_json::from_str::<OneOrMany<Members<'_>>>(value) else {
+            return Some(Cow::Borrowed(value));
+        };
+        let mut left = String::from("{");
+        let members = rows.iter().flat_map(|row| &row.0);
+        for (name, value) in members.filter(|(name, _)| !known.contains(&&*name.0)) {
+            if !says_nothing(value.get()) {
+                put(&mut left, &name.0, value.get());
+            }
+        }
+        left.push('}');
+        (left != "{}").then(|| Cow::Owned(format!("[{left}]")))
     };
     match name {
-        PERSONS => {
-            // Of two numbers one is mapped.
+        PERSONS if wire.partner_contact_list.0.len() <= 1 => {
+            // Of two numbers the landline is mapped.
             let both =
                 |row: &super::wire::ContactRow<'_>| row.phone.value().is_some() && row.gsm.value().is_some();
-            let rows = &wire.partner_contact_list.0;
-            rows.len() <= 1 && !rows.iter().any(both) && only(&PERSON)
+            let two = wire.partner_contact_list.0.iter().any(both);
+            left_of_row(if two { &PERSON_OF_TWO_NUMBERS } else { &PERSON })
         }
-        ADDRESSES => wire.partner_delivery_address_list.0.len() <= 1 && only(&ADDRESS),
-        _ => MAPPED.contains(&name) || matches!(value, "\"\"" | "null" | "[]" | "{}"),
+        ADDRESSES if wire.partner_delivery_address_list.0.len() <= 1 => left_of_row(&ADDRESS),
+        _ if MAPPED.contains(&name) || says_nothing(value) => None,
+        _ => Some(Cow::Borrowed(value)),
     }
 }
 
@@ -146,30 +159,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// The names of a row's members that say something.
-struct Row<'a>(Vec<Text<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RowVisitor;
-        impl<'de> Visitor<'de> for RowVisitor {
-            type Value = Row<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut names = Vec::new();
-                while let Some((name, _)) = map.next_entry::<_, IgnoredAny>()? {
-                    names.push(name);
-                }
-                Ok(Row(names))
-            }
-        }
-        deserializer.deserialize_map(RowVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Partner;
@@ -202,11 +191,11 @@ mod tests {
             ),
             (
                 format!(r#","partner_contact_list":{number}"#),
-                Some(format!(r#"{{"partner_contact_list":{number}}}"#)),
+                Some(r#"{"partner_contact_list":[{"gsm":"041 1"}]}"#.to_owned()),
             ),
             (
                 format!(r#","partner_delivery_address_list":{gln}"#),
-                Some(format!(r#"{{"partner_delivery_address_list":{gln}}}"#)),
+                Some(r#"{"partner_delivery_address_list":[{"gln":"383"}]}"#.to_owned()),
             ),
         ] {
             assert_eq!(rest(&members), expected, "{members}");
