@@ -114,13 +114,12 @@ pub(super) fn is_hit(candidate: &Candidate, read: &Read) -> bool {
     }
 }
 
+/// What the answers to one lookup hold: the partners read, and the ids of rows that could not be read.
+type Hits = Result<(Vec<Read>, Vec<MkId>), CallError>;
+
 /// Adds partners that scans have met: one without a tax number whose e-mail a contact with one has, for example, or one whose
 /// number is spelt with other marks.
-async fn seen_before(
-    run: &Run<'_>,
-    window: &[Candidate],
-    hits: &mut [Result<(Vec<Read>, Vec<MkId>), CallError>],
-) -> Result<(), Stop> {
+async fn seen_before(run: &Run<'_>, window: &[Candidate], hits: &mut [Hits]) -> Result<(), Stop> {
     let absent: Vec<(usize, Identity)> = window
         .iter()
         .zip(&*hits)
