@@ -130,18 +130,18 @@ pub fn tax_key(value: &str, country: &str) -> Option<String> {
     let code = if country.trim().is_empty() { Some("SI") } else { country::code(country) };
     let home = code.and_then(Numbering::of);
     if let Some(home) = home {
-        if let Some(bare) = home.stripped(&number) {
+        if let Some(bare) = home.stripped(number) {
             return home.key(bare);
         }
         // French numbers may begin with two letters that are another country's prefix.
-        if home.letters > 0 && home.fits(&number) {
-            return home.key(&number);
+        if home.letters > 0 && home.fits(number) {
+            return home.key(number);
         }
     }
-    let abroad = NUMBERINGS.iter().find_map(|numbering| Some((numbering, numbering.stripped(&number)?)));
+    let abroad = NUMBERINGS.iter().find_map(|numbering| Some((numbering, numbering.stripped(number)?)));
     match (abroad, home) {
         (Some((land, bare)), _) => land.key(bare),
-        (None, Some(home)) => home.key(&number),
+        (None, Some(home)) => home.key(number),
         (None, None) => (number.chars().count() >= SHORTEST_ANYWHERE).then(|| number.to_owned()),
     }
 }
