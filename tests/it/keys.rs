@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use host_harness::store::memory::Memory;
-use host_harness::store::{Change, Collection, Expectation, Storage, Write};
+use host_harness::store::{Change, Collection, Expectation, Write};
 use metakocka_sandbox::keys;
 use metakocka_sync::model::{Field, Fields};
 use metakocka_sync::sync::identity::Identity;
@@ -99,10 +99,13 @@ async fn storage_finds_every_spelling_of_a_key() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
+/// A row's line, and the keys the sandbox gives it.
+type Counted = (usize, Vec<String>);
+
 /// Its keys have another form, so what must agree is which rows share one.
 #[test]
 fn the_sandbox_counts_the_same_spellings_as_one() {
-    let mut by_key: BTreeMap<(&str, &str), Vec<(usize, Vec<String>)>> = BTreeMap::new();
+    let mut by_key: BTreeMap<(&str, &str), Vec<Counted>> = BTreeMap::new();
     let mut wrong = Vec::new();
     // The ERP shows no country by three letters.
     let shown = |row: &&Row| row.country.is_none_or(|country| country.len() != 3);

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_rows;
 #[cfg(test)]
 mod both_sides;
+#[cfg(test)]
 mod breaker;
 #[cfg(test)]
 mod contract;
@@ -18,6 +19,7 @@ mod first_import;
 mod isolation;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod limits;

@@ -68,10 +68,8 @@ pub(crate) struct World {
     sent: Rc<RefCell<Vec<&'static str>>>,
     /// Pauses the plugin asked the host for.
     pauses: Rc<RefCell<Vec<u64>>>,
-    /// Log lines: message and fields.
-    lines: Rc<RefCell<Vec<(String, BTreeMap<String, String>)>>>,
     pub(crate) journal: Journal,
-    pub(crate) log: Rc<RefCell<Vec<String>>>,
+    pub(crate) log: Rc<RefCell<Vec<powers::Line>>>,
 }
 
 /// Keys no page of the vendor's names. Which records have them depends on their numbers, so on the order of the creates.
@@ -105,7 +103,6 @@ impl World {
             script: Script::default(),
             sent: Rc::default(),
             pauses: Rc::default(),
-            lines: Rc::default(),
             journal: Rc::default(),
             log: Rc::default(),
         }

@@ -1,6 +1,7 @@
 //! The four capabilities, over the world of a simulation.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -121,7 +122,7 @@ pub enum Said {
 }
 
 /// Decides by path and body.
-pub type Script = Rc<std::cell::RefCell<Option<Box<dyn FnMut(&str, &Value) -> Said>>>>;
+pub type Script = Rc<RefCell<Option<Box<dyn FnMut(&str, &Value) -> Said>>>>;
 
 /// Everything one run is lent.
 pub struct Powers {
@@ -151,7 +152,7 @@ impl Powers {
                 pauses: Rc::clone(&world.pauses),
             },
             storage: Storage { host: host.clone(), room: Arc::clone(&world.room) },
-            log: Log { lines: Rc::clone(&world.log), parts: Rc::clone(&world.lines) },
+            log: Log { lines: Rc::clone(&world.log) },
             clock: Clock { host: host.clone(), now: Rc::clone(&world.clock), seeds: Rc::clone(&world.seeds) },
             host,
         }
@@ -288,8 +289,8 @@ struct Http {
     host: Host,
     wire: Arc<Wire>,
     script: Script,
-    sent: Rc<std::cell::RefCell<Vec<&'static str>>>,
-    pauses: Rc<std::cell::RefCell<Vec<u64>>>,
+    sent: Rc<RefCell<Vec<&'static str>>>,
+    pauses: Rc<RefCell<Vec<u64>>>,
 }
 
 impl ports::Http for Http {
@@ -511,18 +512,29 @@ impl ports::Storage for Storage {
     }
 }
 
+/// What the plugin logged.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    level: ports::Level,
+    message: String,
+    pub(crate) fields: BTreeMap<String, String>,
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{:?} {} {:?}", self.level, self.message, self.fields)
+    }
+}
+
 /// Keeps every line, for whoever wants to see what was said.
 struct Log {
-    lines: Rc<std::cell::RefCell<Vec<String>>>,
-    /// The same in parts: message and fields.
-    parts: Rc<std::cell::RefCell<Vec<(String, std::collections::BTreeMap<String, String>)>>>,
+    lines: Rc<RefCell<Vec<Line>>>,
 }
 
 impl ports::Log for Log {
     fn log(&self, level: ports::Level, _: ports::Category, message: &str, fields: &[(&str, &str)]) {
-        self.lines.borrow_mut().push(format!("{level:?} {message} {fields:?}"));
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        self.parts.borrow_mut().push((message.to_owned(), fields));
+        self.lines.borrow_mut().push(Line { level, message: message.to_owned(), fields });
     }
 
     fn progress(&self, _: &str, _: u64, _: Option<u64>) {}

@@ -306,21 +306,21 @@ fn each_record_in_trouble_has_its_line() {
         let ambiguous = world.make_partner(twin);
         let _ = world.sync(Direction::FromMetakocka).await;
         let _ = world.sync(Direction::ToMetakocka).await;
-        let lines = world.lines.borrow();
+        let lines = world.log.borrow();
         let line = |member: &str, id: &str| {
             let found: Vec<_> = lines
                 .iter()
-                .filter(|(_, fields)| fields.get(member).is_some_and(|known| known == id))
-                .filter(|(_, fields)| fields.contains_key("class"))
+                .filter(|line| line.fields.get(member).is_some_and(|known| known == id))
+                .filter(|line| line.fields.contains_key("class"))
                 .collect();
             assert_eq!(found.len(), 1, "{id} {lines:#?}");
-            found[0].clone()
+            found[0].fields.clone()
         };
-        let (_, failed) = line("crm_id", "bad");
+        let failed = line("crm_id", "bad");
         assert_eq!((&*failed["code"], &*failed["class"]), ("validation", "record"));
         assert_eq!(failed["operation"], "sync_to_metakocka");
         assert!(failed["advice"].contains("quarantine list"));
-        let (_, parked) = line("metakocka_id", &ambiguous);
+        let parked = line("metakocka_id", &ambiguous);
         assert_eq!((&*parked["code"], &*parked["class"]), ("ambiguous-match", "review"));
         assert_eq!(parked["operation"], "sync_from_metakocka");
         for text in ["Skrivno", "Atlantida"] {
