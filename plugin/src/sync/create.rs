@@ -15,7 +15,7 @@ use super::adopt::{Adoption, Linked};
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
-use super::look::{Candidate, Look, is_hit, judge, linked, look_up, lookup_keys, only_one_claims};
+use super::look::{Candidate, Look, add_new, is_hit, judge, linked, look_up, lookup_keys, only_one_claims};
 use super::merge::{Replacement, Side};
 use super::plan::{Action, Item, PlannedField};
 use super::push::fingerprint;
@@ -428,11 +428,10 @@ async fn read_back(
             let mut found = Vec::new();
             for key in &keys {
                 match run.client.partners(key).await {
-                    Ok(more) => found.extend(more),
+                    Ok(more) => add_new(&mut found, more),
                     Err(error) => return Some(Err(error)),
                 }
             }
-            found.dedup_by(|a, b| a.partner.id == b.partner.id);
             Some(Ok(found))
         })
         .buffered(IN_FLIGHT)

@@ -69,17 +69,22 @@ async fn ask_all(run: &Run<'_>, window: &[Candidate]) -> Vec<Result<Vec<Read>, C
         let mut found: Result<Vec<Read>, CallError> = Ok(Vec::new());
         for answer in answers.by_ref().take(keys.len()) {
             found = found.and_then(|mut found| {
-                for read in answer? {
-                    if found.iter().all(|known| known.partner.id != read.partner.id) {
-                        found.push(read);
-                    }
-                }
+                add_new(&mut found, answer?);
                 Ok(found)
             });
         }
         all.push(found);
     }
     all
+}
+
+/// Adds what is not among the found ones already: two spellings of a key may find one partner.
+pub(super) fn add_new(found: &mut Vec<Read>, more: Vec<Read>) {
+    for read in more {
+        if found.iter().all(|known| known.partner.id != read.partner.id) {
+            found.push(read);
+        }
+    }
 }
 
 /// What Metakocka was or would be sent, as look-ups: the value with its marks, and the bare form.

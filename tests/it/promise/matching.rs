@@ -115,3 +115,20 @@ fn an_unknown_refusal_of_a_look_up_is_not_none() {
         }
     });
 }
+
+/// Two spellings of one key are two questions, and a partner that answers both of them is one partner.
+#[test]
+fn a_partner_found_twice_is_found_once() {
+    alone(async {
+        let world = World::new().await;
+        // Its address holds one of the two, so it stands between the answers.
+        let _ = world.make_partner(with_keys(None, &["fibo@zaga.example"]));
+        world.put_contact(&contact_with(None, Some("ana@zaga.example; bo@zaga.example"))).await;
+        let lost = json!([{ "match": "add_partner", "fault": "commit-then-drop", "nth": 1 }]);
+        world.sandbox().faults(&lost).unwrap();
+        let report = world.sync(TO).await;
+        assert_eq!((report.metakocka_created, report.parked, report.failed), (1, 0, 0), "{report:?}");
+        assert!(quarantine(&world).await.is_empty());
+        assert_eq!(world.partners().len(), 2);
+    });
+}
