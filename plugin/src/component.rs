@@ -209,7 +209,6 @@ impl ports::Http for Host {
         .boxed_local()
     }
 
-    // The host function is on its way; until then the run itself ends and says when to come back.
     fn hold_off(&self, milliseconds: u64) {
         http::hold_off("metakocka", milliseconds);
     }

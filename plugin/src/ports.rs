@@ -185,6 +185,40 @@ pub enum StorageError {
 /// As many ids or keys one question to storage may name.
 pub const MAX_KEYS: usize = 2_000;
 
+/// All entries of a collection in id order, page by page.
+pub struct Pages<'a> {
+    storage: &'a dyn Storage,
+    collection: &'static str,
+    members: &'a [&'static str],
+    size: u32,
+    after: Option<String>,
+}
+
+impl<'a> Pages<'a> {
+    /// Pages of at most `size` entries, of whose bodies only these members are wanted; all of them, where none is named.
+    #[must_use]
+    pub fn of(
+        storage: &'a dyn Storage,
+        collection: &'static str,
+        members: &'a [&'static str],
+        size: u32,
+    ) -> Self {
+        Self { storage, collection, members, size, after: None }
+    }
+
+    /// The next page; `None` behind the last one. What is written or deleted meanwhile moves no other entry.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
+        let page = self.storage.scan(self.collection, self.after.clone(), self.members, self.size).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.id.clone());
+        Ok(Some(page))
+    }
+}
+
 /// The tenant's records. See `wit/storage.wit` for the promises.
 pub trait Storage {
     /// The entries of these ids that exist; at most [`MAX_KEYS`] ids.

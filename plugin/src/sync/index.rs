@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::context::Stop;
 use crate::ledger::{LINKS, LinkState, SEEN, body};
 use crate::model::{MkId, RawHash};
-use crate::ports::Powers;
+use crate::ports::{Pages, Powers};
 
 const PAGE: u32 = 10_000;
 
@@ -131,10 +131,8 @@ impl Index {
         let expected = powers.storage.count(LINKS).await?;
         // Exactly as large as needed: growing by doubling would hold the old and the new list at once.
         index.links.records.reserve_exact(usize::try_from(expected).unwrap_or(0));
-        let mut after = None;
-        loop {
-            let page =
-                powers.storage.scan(LINKS, after, &["metakocka_id", "raw_hash", "state"], PAGE).await?;
+        let mut links = Pages::of(powers.storage, LINKS, &["metakocka_id", "raw_hash", "state"], PAGE);
+        while let Some(page) = links.next().await? {
             for entry in &page {
                 let row: LinkRow<'_> = body(LINKS, entry)?;
                 let item = known(row.metakocka_id, row.raw_hash);
@@ -145,21 +143,12 @@ impl Index {
                     Some(LinkState::ErpGone) => {}
                 }
             }
-            match page.last() {
-                Some(last) => after = Some(last.id.clone()),
-                None => break,
-            }
         }
-        let mut after = None;
-        loop {
-            let page = powers.storage.scan(SEEN, after, &["raw_hash"], PAGE).await?;
+        let mut seen = Pages::of(powers.storage, SEEN, &["raw_hash"], PAGE);
+        while let Some(page) = seen.next().await? {
             for entry in &page {
                 let row: SeenRow<'_> = body(SEEN, entry)?;
                 index.seen.records.push(known(&entry.id, row.raw_hash));
-            }
-            match page.last() {
-                Some(last) => after = Some(last.id.clone()),
-                None => break,
             }
         }
         index.sort();

@@ -23,7 +23,7 @@ use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, Treatment};
 use crate::metakocka::partner::{Partner, Problem};
 use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
-use crate::ports::{Category, Level, Response, Write};
+use crate::ports::{Category, Level, Pages, Response, Write};
 
 /// Bytes asked for at once: small enough to stay in the processor's cache from the host to the splitter.
 const PIECE: u32 = 256 * 1024;
@@ -571,11 +571,8 @@ pub fn update_item(
 
 /// Linked partners the complete list does not hold: gone only if a direct look-up misses them too.
 async fn deactivate_missing(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
-    let mut after = None;
-    loop {
-        let page = run.powers.storage.scan(LINKS, after, &["metakocka_id"], 10_000).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(run.powers.storage, LINKS, &["metakocka_id"], 10_000);
+    while let Some(page) = pages.next().await? {
         let missing: Vec<String> = page
             .iter()
             .filter(|entry| Link::partner_of(entry).is_some_and(|id| index.is_missing(&id)))
@@ -585,21 +582,20 @@ async fn deactivate_missing(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
             deactivate(run, ids.to_vec()).await?;
         }
     }
+    Ok(())
 }
 
 /// Partners without a link that a complete list does not hold any more: nothing is left to say about them.
 async fn forget_vanished(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
-    let mut after = None;
-    loop {
-        let page = run.powers.storage.scan(SEEN, after, &["raw_hash"], 2_000).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(run.powers.storage, SEEN, &["raw_hash"], 2_000);
+    while let Some(page) = pages.next().await? {
         let vanished =
             page.iter().map(|entry| MkId(entry.id.clone())).filter(|id| index.is_unlinked_missing(id));
         let writes = vanished
             .flat_map(|id| [Seen::forget(&id), Quarantined::release(Quarantined::metakocka_entry(&id))]);
         run.put_any(writes.collect()).await?;
     }
+    Ok(())
 }
 
 async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {

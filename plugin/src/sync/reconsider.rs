@@ -5,6 +5,7 @@ use super::merge::Side;
 use crate::crm::COLLECTION;
 use crate::ledger::{QUARANTINE, Quarantined, Seen};
 use crate::model::MkId;
+use crate::ports::Pages;
 
 const PAGE: u32 = 2_000;
 
@@ -26,11 +27,8 @@ pub async fn reconsider(run: &Run<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     let mut ambiguous: Vec<MkId> = Vec::new();
-    let mut after = None;
-    loop {
-        let page = run.powers.storage.scan(QUARANTINE, after, &[], PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(run.powers.storage, QUARANTINE, &[], PAGE);
+    while let Some(page) = pages.next().await? {
         ambiguous.extend(
             Quarantined::read_all(&page)?
                 .into_iter()

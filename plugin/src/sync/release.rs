@@ -6,7 +6,7 @@ use crate::crm::Contact;
 use crate::ledger::{Intent, LINKS, Link, LinkState, LinkStatus, QUARANTINE, Quarantined};
 use crate::metakocka::outcome::RefusalKind;
 use crate::model::CrmId;
-use crate::ports::Write;
+use crate::ports::{Pages, Write};
 
 /// Rows looked at together.
 const PAGE: u32 = 500;
@@ -31,11 +31,8 @@ pub async fn release(run: &Run<'_>) -> Result<(), Stop> {
     if run.gate.is_dry() || !run.has_quarantine.get() {
         return Ok(());
     }
-    let mut after = None;
-    loop {
-        let page = run.powers.storage.scan(QUARANTINE, after, &[], PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(run.powers.storage, QUARANTINE, &[], PAGE);
+    while let Some(page) = pages.next().await? {
         let mut rows = Vec::new();
         for entry in &page {
             let row = Quarantined::read(entry)?;
@@ -47,6 +44,7 @@ pub async fn release(run: &Run<'_>) -> Result<(), Stop> {
             release_rows(run, rows).await?;
         }
     }
+    Ok(())
 }
 
 async fn release_rows(run: &Run<'_>, rows: Vec<(String, u64, Quarantined)>) -> Result<(), Stop> {

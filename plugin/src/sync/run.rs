@@ -11,7 +11,7 @@ use super::unreadable::{Contacts, give_up};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{CONFLICTS, Conflict, LINKS, Link, QUARANTINE, Quarantined, Seen, Severity};
 use crate::model::{CrmId, IdSet, MkId};
-use crate::ports::{Category, Level, Powers};
+use crate::ports::{Category, Level, Pages, Powers};
 
 /// How long a run waits for creates that will soon be certain, milliseconds in all. With the default settling time it
 /// never waits: the report says until when, and the next run goes on.
@@ -245,11 +245,8 @@ async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
     let mut parked: IdSet<String> = IdSet::default();
     let mut quarantined = 0;
     if run.has_conflicts.get() || storage.count(CONFLICTS).await? > 0 {
-        let mut after = None;
-        loop {
-            let page = storage.scan(CONFLICTS, after, &["crm_id"], 10_000).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id.clone());
+        let mut pages = Pages::of(storage, CONFLICTS, &["crm_id"], 10_000);
+        while let Some(page) = pages.next().await? {
             parked.extend(page.iter().filter_map(|entry| {
                 let body: serde_json::Value = serde_json::from_slice(&entry.body).ok()?;
                 Some(body.get("crm_id")?.as_str()?.to_owned())
@@ -257,11 +254,8 @@ async fn count_leftovers(run: &Run<'_>) -> Result<(), Stop> {
         }
     }
     if run.has_quarantine.get() {
-        let mut after = None;
-        loop {
-            let page = storage.scan(QUARANTINE, after, &[], 2_000).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id.clone());
+        let mut pages = Pages::of(storage, QUARANTINE, &[], 2_000);
+        while let Some(page) = pages.next().await? {
             for row in Quarantined::read_all(&page)? {
                 match row.status {
                     Severity::Quarantined => quarantined += 1,
@@ -295,16 +289,14 @@ async fn pending_links(run: &Run<'_>) -> Result<u64, Stop> {
         return Ok(few.len() as u64);
     }
     let mut pending = 0;
-    let mut after = None;
-    loop {
-        let page = storage.scan(LINKS, after, &["sync_status"], 10_000).await?;
-        let Some(last) = page.last() else { return Ok(pending) };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(storage, LINKS, &["sync_status"], 10_000);
+    while let Some(page) = pages.next().await? {
         pending += page
             .iter()
             .filter(|entry| entry.body.windows(PENDING.len()).any(|window| window == PENDING))
             .count() as u64;
     }
+    Ok(pending)
 }
 
 /// How a pending link's status stands in its body.

@@ -6,6 +6,7 @@ use super::identity::Identity;
 use crate::crm::{COLLECTION, Contact};
 use crate::model::company_name::company_key;
 use crate::model::{CrmId, Field, IdSet};
+use crate::ports::Pages;
 
 const PAGE: u32 = 10_000;
 
@@ -43,11 +44,8 @@ async fn twice(run: &Run<'_>) -> Result<Vec<u64>, Stop> {
         status: Option<String>,
     }
     let mut names: Vec<u64> = Vec::new();
-    let mut after = None;
-    loop {
-        let page = run.powers.storage.scan(COLLECTION, after, &["company", "status"], PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(run.powers.storage, COLLECTION, &["company", "status"], PAGE);
+    while let Some(page) = pages.next().await? {
         for entry in &page {
             // One that cannot be read is given up where it is looked at.
             let Ok(named) = serde_json::from_slice::<Named>(&entry.body) else { continue };

@@ -9,7 +9,7 @@ use super::unreadable::Contacts;
 use crate::ledger::{Intent, IntentState, KeyKind, LINKS, OUTBOX, Severity};
 use crate::metakocka::outcome::Treatment;
 use crate::model::{CrmId, IdSet};
-use crate::ports::Write;
+use crate::ports::{Pages, Write};
 
 /// An empty look-up counts when it comes after the settling time; so many are needed before another send.
 const MISSES: u32 = 2;
@@ -20,15 +20,13 @@ const UPDATE_TRIES: u32 = 2;
 /// Everything in the outbox.
 async fn outbox(run: &Run<'_>) -> Result<Vec<Intent>, Stop> {
     let mut intents = Vec::new();
-    let mut after = None;
-    loop {
-        let page = run.powers.storage.scan(OUTBOX, after, &[], 2_000).await?;
-        let Some(last) = page.last() else { return Ok(intents) };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(run.powers.storage, OUTBOX, &[], 2_000);
+    while let Some(page) = pages.next().await? {
         for entry in &page {
             intents.push(Intent::read(entry)?);
         }
     }
+    Ok(intents)
 }
 
 /// Loads what earlier runs left open. A write found in the middle may have been sent up to this moment, so its settling

@@ -9,7 +9,7 @@ use crate::ledger::{
     Shown,
 };
 use crate::model::{ById, CrmId, IdSet, MkId};
-use crate::ports::{Entry, Powers};
+use crate::ports::{Entry, Pages, Powers};
 
 /// What a contact is recognised by.
 const SHOWN: [&str; 7] = ["company", "full_name", "firstname", "lastname", "email", "phone", "status"];
@@ -98,11 +98,8 @@ async fn page(powers: Powers<'_>, after: Option<String>, limit: u32) -> Result<U
 async fn total(powers: Powers<'_>) -> Result<u64, Stop> {
     let storage = powers.storage;
     let (mut live, mut abandoned) = (0, 0);
-    let mut after = None;
-    loop {
-        let page = storage.scan(LINKS, after, &STATE, 10_000).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id.clone());
+    let mut pages = Pages::of(storage, LINKS, &STATE, 10_000);
+    while let Some(page) = pages.next().await? {
         for link in Link::read_all(&page)? {
             match link.state {
                 LinkState::Live => live += 1,
