@@ -1,13 +1,14 @@
 //! What a decision writes to storage. Nothing is decided here.
 
-use super::context::{KIND, Run};
+use super::context::{Group, KIND, Run};
 use super::effect::Effect;
 use super::merge::{Merged, Parked, Replacement, Side};
+use super::plan::{Action, Item};
 use super::report::{Class, RecordError};
 use crate::crm::{COLLECTION, Contact, Names, NewContact, deactivation, update};
 use crate::ledger::{Base, Conflict, Link, LinkState, LinkStatus, Overwritten, Quarantined, Seen, Severity};
 use crate::metakocka::partner::Partner;
-use crate::model::{CrmId, Field, MkId, same};
+use crate::model::{CrmId, Field, Fields, MkId, same};
 use crate::ports::{Change, Expect, Write};
 
 /// A linked pair after everything that could be sent was sent.
@@ -264,6 +265,76 @@ pub struct Verdict<'a> {
     pub record_hash: String,
     /// Times tried before.
     pub attempts: u32,
+}
+
+impl<'a> Verdict<'a> {
+    /// About a contact without a link.
+    #[must_use]
+    pub fn of_contact(
+        contact: &'a CrmId,
+        fields: &Fields,
+        reason: String,
+        code: &'a str,
+        severity: Severity,
+    ) -> Self {
+        Self {
+            side: Side::Crm,
+            crm_id: Some(contact),
+            metakocka_id: None,
+            reason,
+            code,
+            severity,
+            record_hash: fields.fingerprint(),
+            attempts: 0,
+        }
+    }
+
+    /// About a contact that has a link.
+    #[must_use]
+    pub fn of_pair(
+        contact: &'a Contact,
+        link: &'a Link,
+        reason: String,
+        code: &'a str,
+        severity: Severity,
+    ) -> Self {
+        let fields = contact.fields(Some(&link.base));
+        Self {
+            metakocka_id: Some(&link.partner),
+            ..Self::of_contact(&contact.id, &fields, reason, code, severity)
+        }
+    }
+
+    /// As a plan shows it.
+    fn item(&self) -> Item {
+        Item {
+            action: match self.severity {
+                Severity::Quarantined => Action::Quarantine,
+                Severity::NeedsReview => Action::Review,
+            },
+            crm_id: self.crm_id.map(|id| id.0.clone()),
+            metakocka_id: self.metakocka_id.map(|id| id.0.clone()),
+            fields: Vec::new(),
+            reason: Some(self.reason.clone()),
+        }
+    }
+
+    /// What it writes and counts, if the run may: a dry run only shows it.
+    #[must_use]
+    pub fn admitted(self, run: &Run<'_>) -> Option<(Write, Effect)> {
+        if !run.gate.admits(|| self.item()) {
+            return None;
+        }
+        let mut effect = Effect::default();
+        let write = quarantine(run, self, &mut effect);
+        Some((write, effect))
+    }
+
+    /// The same as the only write of a record.
+    #[must_use]
+    pub fn group(self, run: &Run<'_>, record: usize) -> Option<Group> {
+        self.admitted(run).map(|(write, effect)| Group { record, writes: vec![write], effect })
+    }
 }
 
 /// The write that puts a record into quarantine; given up, the record counts as failed in `effect`, because that must

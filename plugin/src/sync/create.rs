@@ -15,19 +15,17 @@ use super::adopt::{Adoption, Linked};
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
-use super::look::{Candidate, Look, add_new, is_hit, judge, linked, look_up, lookup_keys, only_one_claims};
+use super::link::{links_of, links_with};
+use super::look::{Candidate, Look, add_new, is_hit, judge, look_up, lookup_keys, only_one_claims};
 use super::merge::{Replacement, Side};
 use super::plan::{Action, Item, PlannedField};
-use super::push::fingerprint;
 use super::reconcile::reconcile;
 use super::report::{Class, RecordError};
 use super::spelling::learn;
 use super::unclear::{keep_open, refresh};
 use super::unreadable::Contacts;
 use crate::crm::Contact;
-use crate::ledger::{
-    Base, Intent, IntentState, LINKS, Link, LinkState, LinkStatus, OUTBOX, Quarantined, Severity,
-};
+use crate::ledger::{Base, Intent, IntentState, Link, LinkState, LinkStatus, OUTBOX, Quarantined, Severity};
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
 use crate::metakocka::partner::add_body;
@@ -321,16 +319,7 @@ pub(super) fn give_up(
     reason: String,
     effect: &mut Effect,
 ) -> Write {
-    let verdict = Verdict {
-        side: Side::Crm,
-        crm_id: Some(&contact.id),
-        metakocka_id: None,
-        reason,
-        code,
-        severity,
-        record_hash: fingerprint(fields),
-        attempts: 0,
-    };
+    let verdict = Verdict::of_contact(&contact.id, fields, reason, code, severity);
     apply::quarantine(run, verdict, effect)
 }
 
@@ -451,7 +440,7 @@ enum Outcome {
 async fn store_outcomes(run: &Run<'_>, sent: Vec<(Candidate, Sent, Vec<Read>)>) -> Result<Vec<CrmId>, Stop> {
     let ids: IdSet<String> =
         sent.iter().flat_map(|(_, _, found)| found.iter().map(|read| read.partner.id.0.clone())).collect();
-    let linked = linked(run, ids).await?;
+    let linked = links_with(run.powers.storage, ids.texts()).await?;
     let mut groups = Vec::new();
     let mut followed = Vec::new();
     let mut open = Vec::new();
@@ -555,8 +544,8 @@ async fn overtaken(
         if let Some(fresh) = Contacts::load(run.powers, contact.clone()).await?.readable.pop() {
             candidate.contact = fresh;
         }
-        let own = Link::read_all(&run.powers.storage.get_many(LINKS, contact.clone()).await?)?.pop();
-        let holder = linked(run, IdSet::from_iter([id.0.clone()])).await?.remove(&id);
+        let own = links_of(run.powers.storage, contact.clone()).await?.remove(&candidate.contact.id);
+        let holder = links_with(run.powers.storage, vec![id.0.clone()]).await?.remove(&id);
         let intent =
             run.powers.storage.get_many(OUTBOX, contact).await?.first().map(Intent::read).transpose()?;
         candidate.intent.revision = intent.and_then(|intent| intent.revision);

@@ -11,8 +11,8 @@ use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{KeyKind, LINKS, Link, LinkState, OUTBOX, name_key};
 use crate::metakocka::client::PartnerKey;
 use crate::metakocka::partner::Partner;
-use crate::model::{ById, CrmId, IdSet};
-use crate::ports::Entry;
+use crate::model::{ById, CrmId, IdSet, MkId};
+use crate::ports::{Entry, Storage};
 
 /// More contacts than this under one key are not looked through.
 const CANDIDATES: u32 = 50;
@@ -213,9 +213,9 @@ async fn pool(run: &Run<'_>, identities: &[Identity]) -> Result<Pool, Stop> {
             entries.insert(entry.id.clone(), entry);
         }
     }
-    let links = links_of(run, entries.ids().map(str::to_owned).collect()).await?;
+    let links = links_of(run.powers.storage, entries.ids().map(str::to_owned).collect()).await?;
     for entry in entries.into_values() {
-        let link = links.get(&entry.id).cloned();
+        let link = links.get(&CrmId(entry.id.clone())).cloned();
         let contacts = Contacts::of(&[entry]);
         if link.is_none() {
             pool.unreadable.extend(contacts.unreadable);
@@ -232,9 +232,25 @@ async fn pool(run: &Run<'_>, identities: &[Identity]) -> Result<Pool, Stop> {
     Ok(pool)
 }
 
-async fn links_of(run: &Run<'_>, ids: Vec<String>) -> Result<ById<String, Link>, Stop> {
-    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?;
-    Ok(links.into_iter().map(|link| (link.contact.0.clone(), link)).collect())
+/// The links of these contacts.
+///
+/// # Errors
+///
+/// When storage fails or a link cannot be read.
+pub async fn links_of(storage: &dyn Storage, contacts: Vec<String>) -> Result<ById<CrmId, Link>, Stop> {
+    let links = Link::read_all(&storage.get_many(LINKS, contacts).await?)?;
+    Ok(links.into_iter().map(|link| (link.contact.clone(), link)).collect())
+}
+
+/// The links with these partners.
+///
+/// # Errors
+///
+/// When storage fails or a link cannot be read.
+pub async fn links_with(storage: &dyn Storage, partners: Vec<String>) -> Result<ById<MkId, Link>, Stop> {
+    let found = storage.find_many(LINKS, "metakocka_id", partners, 1).await?;
+    let links = Link::read_all(found.iter().map(|(_, entry)| entry))?;
+    Ok(links.into_iter().map(|link| (link.partner.clone(), link)).collect())
 }
 
 /// Other contacts without a link that could be one of these records, by the position of the record: a partner belongs to the
@@ -291,8 +307,8 @@ async fn own_creates(run: &Run<'_>, partners: &[&Partner]) -> Result<Vec<Option<
         }
     }
     let ids: Vec<String> = wanted.iter().flatten().map(|id| id.0.clone()).collect();
-    let linked = links_of(run, ids.clone()).await?;
+    let linked = links_of(run.powers.storage, ids.clone()).await?;
     let contacts = Contacts::load(run.powers, ids).await?.by_id(run).await?;
-    let free = |id: CrmId| (!linked.contains(&id.0)).then(|| contacts.get(&id).cloned()).flatten();
+    let free = |id: CrmId| (!linked.contains(&id)).then(|| contacts.get(&id).cloned()).flatten();
     Ok(wanted.into_iter().map(|id| id.and_then(free)).collect())
 }

@@ -3,9 +3,9 @@
 
 use super::context::{Run, Stop};
 use super::identity::{Bond, Identity};
-use super::link::claimants;
+use super::link::{claimants, links_with};
 use crate::crm::Contact;
-use crate::ledger::{Intent, KeyKind, LINKS, Link, SEEN, name_key};
+use crate::ledger::{Intent, KeyKind, Link, SEEN, name_key};
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment};
 use crate::model::match_key::{TaxKey, email_lookup_forms, lookup_forms};
@@ -55,7 +55,7 @@ pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<L
         .flatten()
         .flat_map(|(exact, _)| exact.iter().map(|read| read.partner.id.0.clone()))
         .collect();
-    let linked = linked(run, ids).await?;
+    let linked = links_with(run.powers.storage, ids.texts()).await?;
     Ok(window.iter().zip(hits).map(|(candidate, hits)| judge(candidate, hits, &linked)).collect())
 }
 
@@ -201,16 +201,6 @@ pub(super) async fn only_one_claims(
         }
     }
     Ok(looks)
-}
-
-/// Which of these partners have a link, and whose.
-pub(super) async fn linked(run: &Run<'_>, ids: IdSet<String>) -> Result<ById<MkId, Link>, Stop> {
-    if ids.is_empty() {
-        return Ok(ById::default());
-    }
-    let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids.texts(), 1).await?;
-    let links = Link::read_all(found.iter().map(|(_, entry)| entry))?;
-    Ok(links.into_iter().map(|link| (link.partner.clone(), link)).collect())
 }
 
 pub(super) fn judge(

@@ -9,7 +9,7 @@ use super::apply::{self, Settled, Verdict};
 use super::context::{Group, RACES, Run, Stop};
 use super::effect::Effect;
 use super::index::{Index, Met};
-use super::link::{Matched, match_contacts};
+use super::link::{Matched, links_with, match_contacts};
 use super::merge::{Rules, Side, Versions, merge};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
@@ -224,9 +224,7 @@ async fn carry_once(
 ) -> Result<Vec<Element>, Stop> {
     let links = known_links(run, &page, index, round).await?;
     let contact_ids: Vec<String> = links.values().map(|link| link.contact.0.clone()).collect();
-    let contacts = Contacts::load(run.powers, contact_ids.clone()).await?;
-    let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
-    let contacts = contacts.by_id(run).await?;
+    let (contacts, unreadable) = Contacts::told_apart(run, contact_ids.clone()).await?;
     let conflicts = conflicts_of(run, contact_ids).await?;
     let page = once_each(run, page);
     let strangers: Vec<&Partner> =
@@ -323,9 +321,7 @@ async fn known_links(
         return Ok(ById::default());
     }
     let ids: Vec<String> = page.iter().flatten().map(|partner| partner.id.0.clone()).collect();
-    let found = run.powers.storage.find_many(LINKS, "metakocka_id", ids, 1).await?;
-    let links = Link::read_all(found.iter().map(|(_, entry)| entry))?;
-    Ok(links.into_iter().map(|link| (link.partner.clone(), link)).collect())
+    links_with(run.powers.storage, ids).await
 }
 
 /// A linked partner whose bytes are new.
@@ -475,17 +471,6 @@ fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> Outcome {
 
 /// A person has to say which contact this partner is, or whether it is one.
 fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) -> Outcome {
-    let item = || Item {
-        action: Action::Review,
-        crm_id: None,
-        metakocka_id: Some(partner.id.0.clone()),
-        fields: Vec::new(),
-        reason: Some(reason.to_owned()),
-    };
-    if !run.gate.admits(item) {
-        return Outcome::default();
-    }
-    let mut effect = Effect::default();
     let verdict = Verdict {
         side: Side::Metakocka,
         crm_id: None,
@@ -496,43 +481,32 @@ fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) ->
         record_hash: partner.raw_hash.to_string(),
         attempts: 0,
     };
-    let writes =
-        vec![Seen::of(partner, code).write(&partner.id), apply::quarantine(run, verdict, &mut effect)];
-    Outcome { writes, effect, ..Outcome::default() }
+    left_alone(run, verdict, || Seen::of(partner, code).write(&partner.id))
 }
 
 /// An element that is no partner.
 fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Outcome {
     let id = problem.id.clone().unwrap_or_else(|| MkId(format!("unreadable-{hash}")));
-    let item = || Item {
-        action: Action::Quarantine,
+    let verdict = Verdict {
+        side: Side::Metakocka,
         crm_id: None,
-        metakocka_id: Some(id.0.clone()),
-        fields: Vec::new(),
-        reason: Some(problem.to_string()),
+        metakocka_id: Some(&id),
+        reason: problem.to_string(),
+        code: "unreadable",
+        severity: Severity::Quarantined,
+        record_hash: hash.to_string(),
+        attempts: 0,
     };
-    if !run.gate.admits(item) {
-        return Outcome::default();
-    }
-    let mut effect = Effect::default();
-    let writes = vec![
-        Seen::unreadable(hash).write(&id),
-        apply::quarantine(
-            run,
-            Verdict {
-                side: Side::Metakocka,
-                crm_id: None,
-                metakocka_id: Some(&id),
-                reason: problem.to_string(),
-                code: "unreadable",
-                severity: Severity::Quarantined,
-                record_hash: hash.to_string(),
-                attempts: 0,
-            },
-            &mut effect,
-        ),
-    ];
-    Outcome { writes, effect, ..Outcome::default() }
+    left_alone(run, verdict, || Seen::unreadable(hash).write(&id))
+}
+
+/// A partner that gets no link for now: it is known from here on, and people are told why.
+fn left_alone(run: &Run<'_>, verdict: Verdict<'_>, seen: impl FnOnce() -> Write) -> Outcome {
+    verdict.admitted(run).map_or_else(Outcome::default, |(write, effect)| Outcome {
+        writes: vec![seen(), write],
+        effect,
+        ..Outcome::default()
+    })
 }
 
 /// The contact of this partner was deleted in the CRM: that stays so, and the partner is left alone.

@@ -1,32 +1,23 @@
 //! Push: what the CRM has changed since the watermark, carried to Metakocka.
 
-use super::apply::{self, Verdict};
+use super::apply::Verdict;
 use super::context::{Group, KIND, RACES, Run, Stop};
 use super::create::create;
-use super::effect::Effect;
-use super::identity::Identity;
-use super::merge::Side;
-use super::plan::{Action, Item};
+use super::link::links_of;
 use super::reconcile::{conflicts_of, reconcile};
 use super::same_company::same_company;
 use super::unreadable::{Contacts, give_up, quarantined, readable_again};
 use crate::crm::{COLLECTION, Contact};
 use crate::ledger::{
-    CHECKPOINTS, Checkpoint, Conflict, LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity,
+    CHECKPOINTS, Checkpoint, Conflict, LINKS, Link, LinkState, LinkStatus, Quarantined, Severity,
 };
 use crate::metakocka::partner::validate;
-use crate::model::{ById, CrmId, Field, Fields, IdSet, MkId, same};
+use crate::model::{ById, CrmId, Field, Fields, IdSet, same};
 
 /// Changes read at once.
 const PAGE: u32 = 2_000;
 /// Links with held edits that are looked at in one run.
 const PENDING: u32 = 10_000;
-
-/// Fingerprint of the mapped fields: the same record is not tried again by itself.
-#[must_use]
-pub fn fingerprint(fields: &Fields) -> String {
-    fields.fingerprint()
-}
 
 /// Whether the CRM has edited a linked contact since the base. A value that is parked and waits for a person is no news.
 fn edited(contact: &Contact, link: &Link, conflicts: &[Conflict]) -> bool {
@@ -138,7 +129,7 @@ async fn forget_deleted(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
 /// When the run has to stop.
 pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Result<(), Stop> {
     let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
-    let links = links_of(run, ids.clone()).await?;
+    let links = links_of(run.powers.storage, ids.clone()).await?;
     let given_up = quarantined(run, &ids).await?;
     let conflicts = conflicts_of(run, ids).await?;
     let waiting: IdSet<CrmId> = run.pending.borrow().iter().map(|intent| intent.contact.clone()).collect();
@@ -175,40 +166,28 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
             None if waiting.contains(&contact.id) || !contact.active || run.is_planned(&contact.id) => {}
             None => {
                 let fields = contact.fields(None);
-                let hash = fingerprint(&fields);
                 let before = given_up.get(&contact.id);
-                if !again && before.is_some_and(|before| before.record_hash == hash && !before.retry) {
+                let is_same =
+                    |before: &Quarantined| before.record_hash == fields.fingerprint() && !before.retry;
+                if !again && before.is_some_and(is_same) {
                     continue;
                 }
                 let problems = validate(&fields);
                 if problems.is_empty() && shared.contains(&contact.id) {
-                    groups.extend(ask_whose(run, &contact, hash, groups.len()));
+                    groups.extend(ask_whose(&contact, &fields).group(run, groups.len()));
                 } else if problems.is_empty() {
                     creates.push(contact);
                 } else {
                     let reason = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                    let item = || Item {
-                        action: Action::Quarantine,
-                        crm_id: Some(contact.id.0.clone()),
-                        metakocka_id: None,
-                        fields: Vec::new(),
-                        reason: Some(reason.clone()),
-                    };
-                    if run.gate.admits(item) {
-                        let mut effect = Effect::default();
-                        let verdict = Verdict {
-                            side: Side::Crm,
-                            crm_id: Some(&contact.id),
-                            metakocka_id: None,
-                            reason: reason.clone(),
-                            code: "validation",
-                            severity: Severity::Quarantined,
-                            record_hash: hash,
-                            attempts: before.map_or(0, |before| before.attempts),
-                        };
-                        let writes = vec![apply::quarantine(run, verdict, &mut effect)];
-                        groups.push(Group { record: groups.len(), writes, effect });
-                    }
+                    let attempts = before.map_or(0, |before| before.attempts);
+                    let verdict = Verdict::of_contact(
+                        &contact.id,
+                        &fields,
+                        reason,
+                        "validation",
+                        Severity::Quarantined,
+                    );
+                    groups.extend(Verdict { attempts, ..verdict }.group(run, groups.len()));
                 }
             }
         }
@@ -225,33 +204,11 @@ fn parked<'c>(conflicts: &'c ById<CrmId, Vec<Conflict>>, contact: &Contact) -> &
 }
 
 /// Several contacts carry this company's name and this one has no number: a person says what it is.
-fn ask_whose(run: &Run<'_>, contact: &Contact, hash: String, record: usize) -> Option<Group> {
+fn ask_whose<'c>(contact: &'c Contact, fields: &Fields) -> Verdict<'c> {
     let reason = "another contact has this company's name, and this one has no tax or registration number to tell whose \
                   partner it is: give it the number of its company, merge the contacts, or set contacts.same-company to \
                   separate for a partner of its own";
-    let item = || Item {
-        action: Action::Review,
-        crm_id: Some(contact.id.0.clone()),
-        metakocka_id: None,
-        fields: Vec::new(),
-        reason: Some(reason.to_owned()),
-    };
-    if !run.gate.admits(item) {
-        return None;
-    }
-    let mut effect = Effect::default();
-    let verdict = Verdict {
-        side: Side::Crm,
-        crm_id: Some(&contact.id),
-        metakocka_id: None,
-        reason: reason.to_owned(),
-        code: "same-company",
-        severity: Severity::NeedsReview,
-        record_hash: hash,
-        attempts: 0,
-    };
-    let writes = vec![apply::quarantine(run, verdict, &mut effect)];
-    Some(Group { record, writes, effect })
+    Verdict::of_contact(&contact.id, fields, reason.to_owned(), "same-company", Severity::NeedsReview)
 }
 
 /// A person works on a contact whose partner is gone: the edit cannot travel, and that is said, once for each edit.
@@ -263,48 +220,21 @@ fn partner_gone(
     record: usize,
 ) -> Option<Group> {
     const CODE: &str = "partner-gone";
-    let hash = fingerprint(&contact.fields(Some(&link.base)));
-    let said = before.is_some_and(|before| before.code == CODE && before.record_hash == hash);
-    if said || !contact.active && !edited(contact, link, &[]) {
-        return None;
-    }
     let reason = format!(
         "partner {} of this contact is gone from Metakocka, so what is edited here cannot travel: enter the partner there \
          again with the same tax number, or make a new contact",
         link.partner
     );
-    let item = || Item {
-        action: Action::Review,
-        crm_id: Some(contact.id.0.clone()),
-        metakocka_id: Some(link.partner.0.clone()),
-        fields: Vec::new(),
-        reason: Some(reason.clone()),
-    };
-    if !run.gate.admits(item) {
+    let verdict = Verdict::of_pair(contact, link, reason, CODE, Severity::NeedsReview);
+    let said = before.is_some_and(|before| before.code == CODE && before.record_hash == verdict.record_hash);
+    if said || !contact.active && !edited(contact, link, &[]) {
         return None;
     }
-    let mut effect = Effect::default();
-    let verdict = Verdict {
-        side: Side::Crm,
-        crm_id: Some(&contact.id),
-        metakocka_id: Some(&link.partner),
-        reason: reason.clone(),
-        code: CODE,
-        severity: Severity::NeedsReview,
-        record_hash: hash,
-        attempts: 0,
-    };
-    let writes = vec![apply::quarantine(run, verdict, &mut effect)];
-    Some(Group { record, writes, effect })
+    verdict.group(run, record)
 }
 
-async fn links_of(run: &Run<'_>, ids: Vec<String>) -> Result<ById<CrmId, Link>, Stop> {
-    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?;
-    Ok(links.into_iter().map(|link| (link.contact.clone(), link)).collect())
-}
-
-/// Notes what the CRM changed while the direction holds its edits back: linked contacts become `pending`, and
-/// partners that had no match are looked at again when a contact with their key appears.
+/// Notes what the CRM changed while the direction holds its edits back: linked contacts become `pending`. Partners that had
+/// no match have been forgotten before ([`super::reconsider`]).
 ///
 /// # Errors
 ///
@@ -327,9 +257,8 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
         let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
         let conflicts = conflicts_of(run, ids.clone()).await?;
         let given_up = quarantined(run, &ids).await?;
-        let links = links_of(run, ids).await?;
+        let links = links_of(run.powers.storage, ids).await?;
         let mut groups = Vec::new();
-        let mut strangers = Vec::new();
         for (record, contact) in contacts.iter().enumerate() {
             match links.get(&contact.id) {
                 Some(link) if link.state == LinkState::Live => {
@@ -348,40 +277,16 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
                 Some(link) if link.state == LinkState::ErpGone => {
                     groups.extend(partner_gone(run, contact, link, given_up.get(&contact.id), record));
                 }
-                Some(_) => {}
-                None => strangers.push(contact),
+                Some(_) | None => {}
             }
         }
         if !run.gate.is_dry() {
             // A link that lost its race was merged by another run just now: its status is newer than ours.
             let _newer = run.store(groups).await?;
         }
-        forget_strangers(run, &strangers).await?;
     }
     if moved {
         keep_checkpoint(run).await?;
-    }
-    Ok(())
-}
-
-/// Partners without a link that share a key with one of these contacts are forgotten, so that the next scan matches
-/// them again.
-async fn forget_strangers(run: &Run<'_>, contacts: &[&Contact]) -> Result<(), Stop> {
-    if contacts.is_empty() || run.powers.storage.count(SEEN).await? == 0 {
-        return Ok(());
-    }
-    let identities: Vec<Identity> =
-        contacts.iter().map(|contact| Identity::of(&contact.fields(None))).collect();
-    let tax: Vec<String> =
-        identities.iter().filter_map(|identity| identity.tax.clone().map(String::from)).collect();
-    let emails: Vec<String> = identities.iter().flat_map(Identity::email_forms).collect();
-    let mut found = Vec::new();
-    for (index, keys) in [("tax_key", tax), ("email_key", emails)] {
-        let partners = run.powers.storage.find_many(SEEN, index, keys, 20).await?;
-        found.extend(partners.into_iter().map(|(_, entry)| MkId(entry.id)));
-    }
-    if !run.gate.is_dry() {
-        run.put_any(found.iter().map(Seen::forget).collect()).await?;
     }
     Ok(())
 }

@@ -8,7 +8,6 @@ use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
 use super::merge::{Merged, Rules, Side, Versions, merge};
 use super::pull::update_item;
-use super::push::fingerprint;
 use super::rename;
 use super::unclear::keep_open;
 use super::unreadable::Contacts;
@@ -281,9 +280,7 @@ async fn read_pairs(run: &Run<'_>, ids: &[CrmId], in_doubt: &mut InDoubt) -> Res
     let texts: Vec<String> = ids.iter().map(|id| id.0.clone()).collect();
     let mut links = Link::read_all(&run.powers.storage.get_many(LINKS, texts.clone()).await?)?;
     links.retain(|link| link.state == LinkState::Live);
-    let contacts = Contacts::load(run.powers, texts.clone()).await?;
-    let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
-    let mut contacts = contacts.by_id(run).await?;
+    let (mut contacts, unreadable) = Contacts::told_apart(run, texts.clone()).await?;
     let mut conflicts = conflicts_of(run, texts).await?;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
     let first_time: IdSet<CrmId> = links
@@ -606,23 +603,12 @@ fn cleared(run: &Run<'_>, pair: &Pair, effect: &mut Effect) -> Option<Write> {
         return None;
     }
     let names: Vec<&str> = pair.merged.cleared.iter().map(|field| field.name()).collect();
-    Some(apply::quarantine(
-        run,
-        Verdict {
-            side: Side::Crm,
-            crm_id: Some(&pair.contact.id),
-            metakocka_id: Some(&pair.link.partner),
-            reason: format!(
-                "emptied in the CRM, but Metakocka's API cannot empty a partner's field: clear {} there by hand",
-                names.join(", ")
-            ),
-            code: "cleared-field",
-            severity: Severity::NeedsReview,
-            record_hash: fingerprint(&pair.contact.fields(Some(&pair.link.base))),
-            attempts: 0,
-        },
-        effect,
-    ))
+    let reason = format!(
+        "emptied in the CRM, but Metakocka's API cannot empty a partner's field: clear {} there by hand",
+        names.join(", ")
+    );
+    let verdict = Verdict::of_pair(&pair.contact, &pair.link, reason, "cleared-field", Severity::NeedsReview);
+    Some(apply::quarantine(run, verdict, effect))
 }
 
 /// Another company stands in the contact: a person is told, once, how to decide.
@@ -634,34 +620,19 @@ fn renamed(run: &Run<'_>, pair: &Pair, effect: &mut Effect) -> Option<Write> {
     let reason = "the CRM has another company name for this contact while the tax number stays: decide with `conflicts resolve` \
                   whether the partner is renamed (crm) or the contact gets its name back (metakocka); if it is another \
                   company, make a new contact for it";
-    let verdict = Verdict {
-        side: Side::Crm,
-        crm_id: Some(&pair.contact.id),
-        metakocka_id: Some(&pair.link.partner),
-        reason: reason.to_owned(),
-        code: "company-changed",
-        severity: Severity::NeedsReview,
-        record_hash: fingerprint(&pair.contact.fields(Some(&pair.link.base))),
-        attempts: 0,
-    };
+    let verdict = Verdict::of_pair(
+        &pair.contact,
+        &pair.link,
+        reason.to_owned(),
+        "company-changed",
+        Severity::NeedsReview,
+    );
     Some(apply::quarantine(run, verdict, effect))
 }
 
 fn refused(run: &Run<'_>, pair: &Pair, reason: String, code: &str, effect: &mut Effect) -> Write {
-    apply::quarantine(
-        run,
-        Verdict {
-            side: Side::Crm,
-            crm_id: Some(&pair.contact.id),
-            metakocka_id: Some(&pair.link.partner),
-            reason,
-            code,
-            severity: Severity::Quarantined,
-            record_hash: fingerprint(&pair.contact.fields(Some(&pair.link.base))),
-            attempts: 0,
-        },
-        effect,
-    )
+    let verdict = Verdict::of_pair(&pair.contact, &pair.link, reason, code, Severity::Quarantined);
+    apply::quarantine(run, verdict, effect)
 }
 
 /// A pair that cannot go on is given up with its reason.
@@ -673,28 +644,13 @@ fn give_up(
     reason: String,
     code: &str,
 ) -> Decided {
-    let item = || super::plan::Item {
-        action: super::plan::Action::Quarantine,
-        reason: Some(reason.clone()),
-        ..update_item(contact, &link.partner, &[], &[])
-    };
-    if !run.gate.admits(item) {
+    let verdict = Verdict::of_pair(contact, link, reason.clone(), code, Severity::Quarantined);
+    let Some((write, effect)) = verdict.admitted(run) else {
         run.pending.borrow_mut().extend(intent.cloned());
         return Decided::Nothing;
-    }
-    let mut effect = Effect::default();
-    let link = Link { status: LinkStatus::Error, error: Some(reason.clone()), ..link.clone() };
-    let verdict = Verdict {
-        side: Side::Crm,
-        crm_id: Some(&contact.id),
-        metakocka_id: Some(&link.partner),
-        reason: reason.clone(),
-        code,
-        severity: Severity::Quarantined,
-        record_hash: fingerprint(&contact.fields(Some(&link.base))),
-        attempts: 0,
     };
-    let mut writes = vec![link.write(&run.now().text()), apply::quarantine(run, verdict, &mut effect)];
+    let link = Link { status: LinkStatus::Error, error: Some(reason), ..link.clone() };
+    let mut writes = vec![link.write(&run.now().text()), write];
     writes.extend(intent.map(Intent::done));
     Decided::GivenUp(writes, effect)
 }

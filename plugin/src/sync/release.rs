@@ -1,9 +1,10 @@
 //! Records an earlier build gave up although only the connection had been refused: they go back to work.
 
 use super::context::{Group, Run, Stop};
+use super::link::links_of;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
-use crate::ledger::{Intent, LINKS, Link, LinkState, LinkStatus, QUARANTINE, Quarantined};
+use crate::ledger::{Intent, Link, LinkState, LinkStatus, QUARANTINE, Quarantined};
 use crate::metakocka::outcome::RefusalKind;
 use crate::model::CrmId;
 use crate::ports::{Pages, Write};
@@ -50,14 +51,14 @@ pub async fn release(run: &Run<'_>) -> Result<(), Stop> {
 async fn release_rows(run: &Run<'_>, rows: Vec<(String, u64, Quarantined)>) -> Result<(), Stop> {
     let ids: Vec<String> =
         rows.iter().filter_map(|(_, _, row)| row.crm_id.as_ref().map(|id| id.0.clone())).collect();
-    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids.clone()).await?)?;
+    let links = links_of(run.powers.storage, ids.clone()).await?;
     let contacts = Contacts::load(run.powers, ids).await?.by_id(run).await?;
     let mut groups = Vec::new();
     let mut planned = Vec::new();
     for (record, (entry, revision, row)) in rows.into_iter().enumerate() {
         let mut writes =
             vec![Write { expect: crate::ports::Expect::Revision(revision), ..Quarantined::release(entry) }];
-        let link = links.iter().find(|link| Some(&link.contact) == row.crm_id.as_ref());
+        let link = row.crm_id.as_ref().and_then(|id| links.get(id));
         match (link, row.crm_id.as_ref().and_then(|id| contacts.get(id))) {
             (Some(link), _) if link.state == LinkState::Live => {
                 let pending = Link { status: LinkStatus::Pending, ..link.clone() };

@@ -1,6 +1,7 @@
 //! A run, from its request to its report.
 
 use super::context::{Run, Stop};
+use super::link::{links_of, links_with};
 use super::pull::{pull, pull_some};
 use super::push::{keep_checkpoint, note, process, push};
 use super::reconcile::reconcile;
@@ -9,7 +10,7 @@ use super::request::{RunRequest, Selection};
 use super::unclear::{recover, resolve};
 use super::unreadable::{Contacts, give_up};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{CONFLICTS, Conflict, LINKS, Link, QUARANTINE, Quarantined, Seen, Severity};
+use crate::ledger::{CONFLICTS, Conflict, LINKS, QUARANTINE, Quarantined, Seen, Severity};
 use crate::model::{CrmId, IdSet, MkId};
 use crate::ports::{Category, Level, Pages, Powers};
 
@@ -184,32 +185,21 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
         partners.extend(others.into_iter().map(MkId));
     }
     if direction.writes_crm() {
-        let texts: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
-        for page in texts.chunks(2_000) {
-            let links = storage.get_many(LINKS, page.to_vec()).await?;
-            partners.extend(Link::read_all(&links)?.into_iter().map(|link| link.partner));
-        }
+        let ids = contacts.iter().map(|contact| contact.id.0.clone()).collect();
+        let links = links_of(storage, ids).await?;
         if !direction.writes_metakocka() {
-            let linked: IdSet<String> = linked_ids(run, &texts).await?;
-            for text in texts.iter().filter(|text| !linked.contains(*text)) {
+            for contact in contacts.iter().filter(|contact| !links.contains(&contact.id)) {
                 let reason =
                     "this contact has no partner to read from: run a full sync, or sync it to Metakocka";
-                let id = CrmId(text.clone());
-                let ids = (Some(&id), None);
+                let ids = (Some(&contact.id), None);
                 run.fail(RecordError::of(ids, reason.to_owned(), "not-linked", Class::Record));
             }
         }
+        partners.extend(links.into_values().map(|link| link.partner));
         let edited = pull_some(run, partners.into_ids().collect()).await?;
         reconcile(run, edited).await?;
     } else {
-        let known: IdSet<MkId> = {
-            let ids = partners.texts();
-            let found = storage.find_many(LINKS, "metakocka_id", ids, 1).await?;
-            Link::read_all(found.iter().map(|(_, entry)| entry))?
-                .into_iter()
-                .map(|link| link.partner)
-                .collect()
-        };
+        let known = links_with(storage, partners.texts()).await?;
         for id in partners.into_ids().filter(|id| !known.contains(id)) {
             let reason = "no contact has this id".to_owned();
             run.fail(RecordError::of((None, Some(&id)), reason, "not-found", Class::Record));
@@ -217,25 +207,15 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
     }
     if direction.writes_metakocka() {
         // Read again: the pull may have changed them.
-        let texts: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
-        let fresh = Contacts::load(run.powers, texts).await?.by_id(run).await?;
-        let linked = linked_ids(run, &fresh.ids().map(str::to_owned).collect::<Vec<_>>()).await?;
+        let ids = contacts.iter().map(|contact| contact.id.0.clone()).collect();
+        let fresh = Contacts::load(run.powers, ids).await?.by_id(run).await?;
+        let links = links_of(storage, fresh.ids().map(str::to_owned).collect()).await?;
         let (linked, unlinked): (Vec<Contact>, Vec<Contact>) =
-            fresh.into_values().partition(|contact| linked.contains(&contact.id.0));
+            fresh.into_values().partition(|contact| links.contains(&contact.id));
         process(run, linked, false).await?;
         process(run, unlinked, true).await?;
     }
     Ok(())
-}
-
-async fn linked_ids(run: &Run<'_>, ids: &[String]) -> Result<IdSet<String>, Stop> {
-    let mut linked = IdSet::default();
-    for page in ids.chunks(2_000) {
-        linked.extend(
-            run.powers.storage.get_many(LINKS, page.to_vec()).await?.into_iter().map(|entry| entry.id),
-        );
-    }
-    Ok(linked)
 }
 
 /// Counts what is left for later: held, waiting, parked, quarantined.

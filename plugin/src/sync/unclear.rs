@@ -150,9 +150,7 @@ async fn resolve_window(run: &Run<'_>, intents: Vec<Intent>) -> Result<(), Stop>
 /// like every other one. One whose contact cannot be read waits.
 async fn still_wanted(run: &Run<'_>, intents: Vec<Intent>) -> Result<Vec<Candidate>, Stop> {
     let ids = intents.iter().map(|intent| intent.contact.0.clone()).collect();
-    let contacts = Contacts::load(run.powers, ids).await?;
-    let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
-    let contacts = contacts.by_id(run).await?;
+    let (contacts, unreadable) = Contacts::told_apart(run, ids).await?;
     let mut candidates = Vec::new();
     let mut orphans = Vec::new();
     for intent in intents {
@@ -265,9 +263,7 @@ async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
             .into_iter()
             .map(|entry| entry.id)
             .collect();
-        let contacts = Contacts::load(run.powers, ids).await?;
-        let unreadable: IdSet<CrmId> = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
-        let contacts = contacts.by_id(run).await?;
+        let (contacts, unreadable) = Contacts::told_apart(run, ids).await?;
         for intent in window {
             match contacts.get(&intent.contact) {
                 Some(contact) if !linked.contains(&intent.contact.0) => {

@@ -1,14 +1,13 @@
 //! Contacts the plugin cannot read. They are given up with their reason, once for each version of their bytes, and never
 //! count as gone: a record nobody understands is still there.
 
-use super::apply::{self, Verdict};
-use super::context::{Group, Run, Stop};
-use super::effect::Effect;
+use super::apply::Verdict;
+use super::context::{Run, Stop};
+use super::link::links_of;
 use super::merge::Side;
-use super::plan::{Action, Item};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{LINKS, Link, QUARANTINE, Quarantined, Severity};
-use crate::model::{ById, CrmId, MkId};
+use crate::ledger::{QUARANTINE, Quarantined, Severity};
+use crate::model::{ById, CrmId, IdSet};
 use crate::ports::{Entry, Powers, StorageError};
 
 /// The code in quarantine.
@@ -61,13 +60,21 @@ impl Contacts {
     ///
     /// When storage fails.
     pub async fn load(powers: Powers<'_>, ids: Vec<String>) -> Result<Self, StorageError> {
-        let mut contacts = Self::default();
-        for page in ids.chunks(2_000) {
-            let found = Self::of(&powers.storage.get_many(COLLECTION, page.to_vec()).await?);
-            contacts.readable.extend(found.readable);
-            contacts.unreadable.extend(found.unreadable);
-        }
-        Ok(contacts)
+        Ok(Self::of(&powers.storage.get_many(COLLECTION, ids).await?))
+    }
+
+    /// The contacts of these ids that can be read, and which of the ids cannot: those are given up.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub async fn told_apart(
+        run: &Run<'_>,
+        ids: Vec<String>,
+    ) -> Result<(ById<CrmId, Contact>, IdSet<CrmId>), Stop> {
+        let contacts = Self::load(run.powers, ids).await?;
+        let unreadable = contacts.unreadable.iter().map(|contact| contact.id.clone()).collect();
+        Ok((contacts.by_id(run).await?, unreadable))
     }
 
     /// The readable ones by id; the others are given up.
@@ -90,39 +97,24 @@ pub async fn give_up(run: &Run<'_>, unreadable: Vec<UnreadableContact>) -> Resul
     for page in unreadable.chunks(500) {
         let ids: Vec<String> = page.iter().map(|contact| contact.id.0.clone()).collect();
         let known = quarantined(run, &ids).await?;
-        let links: ById<CrmId, MkId> = Link::read_all(&run.powers.storage.get_many(LINKS, ids).await?)?
-            .into_iter()
-            .map(|link| (link.contact, link.partner))
-            .collect();
+        let links = links_of(run.powers.storage, ids).await?;
         let mut groups = Vec::new();
         for (record, contact) in page.iter().enumerate() {
             let known = known.get(&contact.id);
             if known.is_some_and(|row| row.code == CODE && row.record_hash == contact.hash && !row.retry) {
                 continue;
             }
-            let partner = links.get(&contact.id);
-            let item = || Item {
-                action: Action::Quarantine,
-                crm_id: Some(contact.id.0.clone()),
-                metakocka_id: partner.map(|id| id.0.clone()),
-                fields: Vec::new(),
-                reason: Some(contact.reason.clone()),
+            let verdict = Verdict {
+                side: Side::Crm,
+                crm_id: Some(&contact.id),
+                metakocka_id: links.get(&contact.id).map(|link| &link.partner),
+                reason: contact.reason.clone(),
+                code: CODE,
+                severity: Severity::Quarantined,
+                record_hash: contact.hash.clone(),
+                attempts: known.map_or(0, |row| row.attempts),
             };
-            if run.gate.admits(item) {
-                let mut effect = Effect::default();
-                let verdict = Verdict {
-                    side: Side::Crm,
-                    crm_id: Some(&contact.id),
-                    metakocka_id: partner,
-                    reason: contact.reason.clone(),
-                    code: CODE,
-                    severity: Severity::Quarantined,
-                    record_hash: contact.hash.clone(),
-                    attempts: known.map_or(0, |row| row.attempts),
-                };
-                let writes = vec![apply::quarantine(run, verdict, &mut effect)];
-                groups.push(Group { record, writes, effect });
-            }
+            groups.extend(verdict.group(run, record));
         }
         // Written whatever is there: see `Quarantined::write`.
         let _nothing_lost = run.store(groups).await?;

@@ -1,6 +1,7 @@
 //! Records without a partner on the other side, from what is stored.
 
 use super::context::{KIND, Stop};
+use super::link::links_of;
 use super::merge::Side;
 use super::report::Failure;
 use crate::crm::{COLLECTION, Contact};
@@ -118,10 +119,7 @@ async fn contacts(powers: Powers<'_>, after: Option<String>, limit: u32) -> Resu
     let Some(last) = page.last() else { return Ok((Vec::new(), Some("links:".to_owned()))) };
     let next = format!("crm:{}", last.id);
     let ids: Vec<String> = page.iter().map(|entry| entry.id.clone()).collect();
-    let links: ById<CrmId, Link> = Link::read_all(&storage.get_many(LINKS, ids.clone()).await?)?
-        .into_iter()
-        .map(|link| (link.contact.clone(), link))
-        .collect();
+    let links = links_of(storage, ids.clone()).await?;
     let waiting: IdSet<String> =
         storage.get_many(OUTBOX, ids.clone()).await?.into_iter().map(|entry| entry.id).collect();
     let given_up = ids.iter().map(|id| Quarantined::crm_entry(&CrmId(id.clone()))).collect();
