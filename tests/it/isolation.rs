@@ -105,18 +105,7 @@ fn another_company_is_refused_while_there_are_links() {
     let id = site.tenant("Alfa", &erp_a);
     let _ = site.sync("Alfa", "from-metakocka");
     let before = sql::everything_of(&site.store(), &id, &[]);
-    let at = erp_b.running();
-    let mut connect = site.command(&[
-        "connect",
-        "--tenant",
-        "Alfa",
-        "--base-url",
-        &at.base_url,
-        "--company-id",
-        &at.company_id,
-    ]);
-    connect.env("HARNESS_SECRET_KEY", &at.secret_key);
-    let ran = site.finish(connect, None).exits(2);
+    let ran = site.try_connect("Alfa", &erp_b).exits(2);
     assert!(ran.err.contains("Alfa"), "{ran}");
     println!("{}", ran.err.trim());
     assert_eq!(sql::everything_of(&site.store(), &id, &[]), before);

@@ -207,6 +207,12 @@ impl Site {
 
     /// Connects a tenant.
     pub fn connect(&self, tenant: &str, erp: &Erp) {
+        let _ = self.try_connect(tenant, erp).exits(0);
+    }
+
+    /// The same, however it ends.
+    #[must_use]
+    pub fn try_connect(&self, tenant: &str, erp: &Erp) -> Ran {
         let at = erp.running();
         let mut connect = self.command(&[
             "connect",
@@ -218,7 +224,7 @@ impl Site {
             &at.company_id,
         ]);
         connect.env("HARNESS_SECRET_KEY", &at.secret_key);
-        let _ = self.finish(connect, None).exits(0);
+        self.finish(connect, None)
     }
 
     /// Changes a setting.

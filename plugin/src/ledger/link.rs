@@ -139,6 +139,28 @@ const fn live() -> LinkState {
 }
 
 impl Link {
+    /// A link between two records that were strangers so far, nothing being agreed on; with the partner as it was read, where
+    /// it was.
+    #[must_use]
+    pub fn new(contact: CrmId, partner: MkId, read: Option<&Partner>, now: Time) -> Self {
+        Self {
+            contact,
+            revision: None,
+            partner,
+            code: read.and_then(|read| read.code.clone()),
+            status: LinkStatus::Synced,
+            state: LinkState::Live,
+            base: Base::default(),
+            raw_hash: read.map(|read| read.raw_hash),
+            first_seen: Some(now),
+            rest: read.and_then(|read| read.rest.clone()),
+            error: None,
+            last_synced: None,
+            crm_modified: None,
+            crm_hash: None,
+        }
+    }
+
     /// Reads an entry.
     ///
     /// # Errors

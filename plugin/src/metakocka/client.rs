@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::{Value, json};
 
-use super::elements::{ListError, read_all};
+use super::elements::{ListError, ListReader, read_all};
 use super::envelope::Envelope;
 use super::outcome::{CallError, RefusalKind, WriteOutcome};
 use super::partner::{Partner, Problem};
@@ -28,6 +28,8 @@ const READ_TIMEOUT_MS: u32 = 30_000;
 const SCAN_TIMEOUT_MS: u32 = 120_000;
 const WRITE_TIMEOUT_MS: u32 = 120_000;
 const PIECE: u32 = 1024 * 1024;
+/// Bytes of a scan asked for at once: small enough to stay in the processor's cache from the host to the splitter.
+pub const SCAN_PIECE: u32 = 256 * 1024;
 /// A longer wait than this, milliseconds, is not waited for: the run ends and says when to come back.
 const PATIENCE_MS: u64 = 30_000;
 /// The longest wait that is believed, milliseconds: a header may say anything.
@@ -227,6 +229,34 @@ impl<'a> Client<'a> {
             .await?;
         self.proven.set(true);
         Ok(scanned)
+    }
+
+    /// Goes through the elements of a scan's answer, from its first byte, and checks that it tells which partners there are.
+    /// A company without partners answers as if nothing was found.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is not a list to its end.
+    pub async fn each_partner(
+        &self,
+        response: &Response,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<Envelope, CallError> {
+        response.body.rewind();
+        let mut reader = ListReader::new(PARTNER_LIST);
+        loop {
+            let piece = response.body.read(SCAN_PIECE).await.map_err(|error| transport(&error))?;
+            if piece.is_empty() {
+                break;
+            }
+            reader.feed(&piece);
+            while let Some(element) = reader.next_element().map_err(protocol)? {
+                visit(element);
+            }
+        }
+        let envelope = reader.finish().map_err(protocol)?;
+        self.must_tell(&envelope).await?;
+        Ok(envelope)
     }
 
     /// Creates a partner. Sent once, never again.

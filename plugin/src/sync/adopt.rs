@@ -3,7 +3,7 @@
 use super::apply;
 use super::context::Run;
 use super::effect::Effect;
-use super::merge::{Merged, Rules, Versions, merge};
+use super::merge::{Merged, Versions};
 use super::plan::{Action, Item};
 use super::pull::update_item;
 use crate::crm::Contact;
@@ -35,16 +35,14 @@ impl<'a> Adoption<'a> {
     pub fn of(run: &Run<'_>, contact: &'a Contact, partner: &'a Partner) -> Self {
         let base = Base::default();
         let crm = contact.fields(None);
-        let merged = merge(
-            Versions {
-                base: &base,
-                crm: &crm,
-                metakocka: &partner.fields,
-                crm_modified: run.modified(contact),
-                metakocka_seen: run.now(),
-            },
-            Rules { direction: run.request.direction, policies: &run.settings.policies, decisions: &[] },
-        );
+        let versions = Versions {
+            base: &base,
+            crm: &crm,
+            metakocka: &partner.fields,
+            crm_modified: run.modified(contact),
+            metakocka_seen: run.now(),
+        };
+        let merged = run.merge(versions, &[]);
         Self { contact, partner, merged }
     }
 

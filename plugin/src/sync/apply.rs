@@ -185,33 +185,13 @@ pub fn create_contact(run: &Run<'_>, partner: &Partner, was_seen: bool) -> (CrmI
     (contact_id, writes)
 }
 
-/// A link between a contact and a partner that were strangers so far: nothing is agreed on yet.
-fn new_link(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Link {
-    Link {
-        contact: contact.id.clone(),
-        revision: None,
-        partner: partner.id.clone(),
-        code: partner.code.clone(),
-        status: LinkStatus::Synced,
-        state: LinkState::Live,
-        base: Base::default(),
-        raw_hash: Some(partner.raw_hash),
-        first_seen: Some(run.now()),
-        rest: partner.rest.clone(),
-        error: None,
-        last_synced: None,
-        crm_modified: None,
-        crm_hash: None,
-    }
-}
-
 /// The writes that link a contact with the partner that was found to be it. Says whether fields still have to travel to
 /// Metakocka.
 #[must_use]
 pub fn adopted(run: &Run<'_>, contact: &Contact, partner: &Partner, merged: &Merged) -> (Vec<Write>, bool) {
     let pushes = !merged.to_metakocka.is_empty();
-    let link =
-        Link { status: status(merged, pushes), base: merged.base.clone(), ..new_link(run, contact, partner) };
+    let new = Link::new(contact.id.clone(), partner.id.clone(), Some(partner), run.now());
+    let link = Link { status: status(merged, pushes), base: merged.base.clone(), ..new };
     let pair = Settled {
         contact,
         link,

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use futures_util::{StreamExt, stream};
 
 use super::effect::Effect;
-use super::merge::Side;
+use super::merge::{Merged, Rules, Side, Versions, merge};
 use super::plan::Gate;
 use super::report::{Class, Failure, RecordError, Report};
 use super::request::{Direction, RunRequest};
@@ -13,7 +13,7 @@ use super::settings::Settings;
 use crate::ledger::{Checkpoint, Intent, Unreadable};
 use crate::metakocka::client::{Client, PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment};
-use crate::model::{ById, CrmId, IdMaker, IdSet, Time};
+use crate::model::{ById, CrmId, Field, IdMaker, IdSet, Time};
 use crate::ports::{Category, Change, Commit, Expect, Level, Powers, StorageError, Write};
 
 /// The kind this build keeps in step.
@@ -235,6 +235,13 @@ impl<'a> Run<'a> {
     #[must_use]
     pub fn modified(&self, contact: &crate::crm::Contact) -> Time {
         if contact.modified > self.now() { self.began } else { contact.modified }
+    }
+
+    /// Merges two records by the rules of this run and what people have decided.
+    #[must_use]
+    pub fn merge(&self, versions: Versions<'_>, decisions: &[(Field, Side)]) -> Merged {
+        let rules = Rules { direction: self.request.direction, policies: &self.settings.policies, decisions };
+        merge(versions, rules)
     }
 
     /// A new time-ordered id.

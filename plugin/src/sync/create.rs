@@ -25,7 +25,7 @@ use super::spelling::learn;
 use super::unclear::{keep_open, refresh};
 use super::unreadable::Contacts;
 use crate::crm::Contact;
-use crate::ledger::{Base, Intent, IntentState, Link, LinkState, LinkStatus, OUTBOX, Quarantined, Severity};
+use crate::ledger::{Intent, IntentState, Link, OUTBOX, Quarantined, Severity};
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
 use crate::metakocka::partner::add_body;
@@ -594,26 +594,12 @@ async fn overtaken(
 /// A create that was answered: link and base, as Metakocka really stored it.
 fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) -> (Vec<Write>, Effect) {
     let made = id.clone();
-    let mut link = Link {
-        contact: candidate.contact.id.clone(),
-        revision: None,
-        partner: id,
-        code: read.and_then(|read| read.partner.code.clone()),
-        status: LinkStatus::Synced,
-        state: LinkState::Live,
-        base: Base::default(),
-        raw_hash: read.map(|read| read.partner.raw_hash),
-        first_seen: Some(run.now()),
-        rest: read.and_then(|read| read.partner.rest.clone()),
-        error: None,
-        last_synced: None,
-        crm_modified: None,
-        crm_hash: None,
-    };
+    let read = read.map(|read| &read.partner);
+    let mut link = Link::new(candidate.contact.id.clone(), id, read, run.now());
     let mut to_crm = Vec::new();
     for field in Field::ALL {
         let crm = candidate.fields.get(field);
-        let stored = read.map_or(crm, |read| read.partner.fields.get(field));
+        let stored = read.map_or(crm, |read| read.fields.get(field));
         if crm.is_none() && stored.is_some() && run.request.direction.writes_crm() {
             // What Metakocka has and the contact has not, its country above all, is Metakocka's news, as it would be to
             // a contact that is linked with a partner it found.

@@ -10,7 +10,7 @@ use super::context::{Group, RACES, Run, Stop};
 use super::effect::Effect;
 use super::index::{Index, Met};
 use super::link::{Matched, links_with, match_contacts};
-use super::merge::{Rules, Side, Versions, merge};
+use super::merge::{Side, Versions};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::{conflicts_of, decisions};
 use super::report::{Class, RecordError};
@@ -18,15 +18,13 @@ use super::request::Selection;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity};
-use crate::metakocka::client::{PARTNER_LIST, PartnerKey, protocol, transport};
+use crate::metakocka::client::{PARTNER_LIST, PartnerKey, SCAN_PIECE, protocol, transport};
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, Treatment};
 use crate::metakocka::partner::{Partner, Problem};
 use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
 use crate::ports::{Category, Level, Pages, Response, Write};
 
-/// Bytes asked for at once: small enough to stay in the processor's cache from the host to the splitter.
-const PIECE: u32 = 256 * 1024;
 /// Partners handled together: two writes each fit one commit.
 const PAGE: usize = 1_000;
 /// Fewer missing partners than this never trip the brake.
@@ -99,47 +97,36 @@ pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
 /// The first pass.
 async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Survey, CallError> {
     index.forget_meetings();
-    response.body.rewind();
-    let mut reader = ListReader::new(PARTNER_LIST);
     let mut found = Survey::default();
     let nothing_known = index.is_empty();
-    loop {
-        let piece = response.body.read(PIECE).await.map_err(|error| transport(&error))?;
-        if piece.is_empty() {
-            break;
+    let visit = |element: &[u8]| {
+        let position = found.count;
+        found.count += 1;
+        if position.is_multiple_of(64) {
+            found.is_changed.push(0);
         }
-        reader.feed(&piece);
-        while let Some(element) = reader.next_element().map_err(protocol)? {
-            let position = found.count;
-            found.count += 1;
-            if position.is_multiple_of(64) {
-                found.is_changed.push(0);
-            }
-            match if nothing_known { None } else { index.meet_bytes(RawHash::of(element)) } {
-                Some(Met::Linked) => found.unchanged += 1,
-                Some(Met::Unlinked) => {}
-                Some(Met::Again) => found.again += 1,
-                None => {
-                    // Also one that cannot be read is there, when its id can.
-                    let id = || match Partner::read(element) {
-                        Ok(partner) => Some(partner.id),
-                        Err(problem) => problem.id,
-                    };
-                    if !nothing_known && id().is_some_and(|id| index.meet_id(&id)) {
-                        found.again += 1;
-                        continue;
-                    }
-                    found.changed += 1;
-                    if let Some(word) = found.is_changed.last_mut() {
-                        *word |= 1 << (position % 64);
-                    }
+        match if nothing_known { None } else { index.meet_bytes(RawHash::of(element)) } {
+            Some(Met::Linked) => found.unchanged += 1,
+            Some(Met::Unlinked) => {}
+            Some(Met::Again) => found.again += 1,
+            None => {
+                // Also one that cannot be read is there, when its id can.
+                let id = || match Partner::read(element) {
+                    Ok(partner) => Some(partner.id),
+                    Err(problem) => problem.id,
+                };
+                if !nothing_known && id().is_some_and(|id| index.meet_id(&id)) {
+                    found.again += 1;
+                    return;
+                }
+                found.changed += 1;
+                if let Some(word) = found.is_changed.last_mut() {
+                    *word |= 1 << (position % 64);
                 }
             }
         }
-    }
-    let envelope = reader.finish().map_err(protocol)?;
-    // A company without partners answers as if nothing was found.
-    run.client.must_tell(&envelope).await?;
+    };
+    let envelope = run.client.each_partner(response, visit).await?;
     found.announced = envelope.text("partner_list_count").and_then(|text| text.trim().parse().ok());
     run.powers.log.progress("reading partners", found.count, Some(found.count));
     Ok(found)
@@ -158,7 +145,7 @@ async fn second_pass(
     let mut to_push = Vec::new();
     let (mut position, mut done) = (0_u64, 0_u64);
     while done + (page.len() as u64) < survey.changed {
-        let piece = response.body.read(PIECE).await.map_err(|error| transport(&error))?;
+        let piece = response.body.read(SCAN_PIECE).await.map_err(|error| transport(&error))?;
         if piece.is_empty() {
             break;
         }
@@ -335,20 +322,14 @@ fn linked(
     let same_bytes = link.raw_hash == Some(partner.raw_hash);
     let seen = if same_bytes { link.first_seen.unwrap_or(run.began) } else { run.began };
     let crm = contact.fields(Some(&link.base));
-    let merged = merge(
-        Versions {
-            base: &link.base,
-            crm: &crm,
-            metakocka: &partner.fields,
-            crm_modified: run.modified(contact),
-            metakocka_seen: seen,
-        },
-        Rules {
-            direction: run.request.direction,
-            policies: &run.settings.policies,
-            decisions: &decisions(known),
-        },
-    );
+    let versions = Versions {
+        base: &link.base,
+        crm: &crm,
+        metakocka: &partner.fields,
+        crm_modified: run.modified(contact),
+        metakocka_seen: seen,
+    };
+    let merged = run.merge(versions, &decisions(known));
     let back = link.state == LinkState::ErpGone;
     let revive = back && !contact.active && link.base.deactivated;
     if !merged.to_metakocka.is_empty() || !merged.cleared.is_empty() {

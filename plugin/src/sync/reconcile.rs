@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
-use super::merge::{Merged, Rules, Side, Versions, merge};
+use super::merge::{Merged, Side, Versions};
 use super::pull::update_item;
 use super::rename;
 use super::unclear::keep_open;
@@ -386,29 +386,24 @@ fn decide(
 }
 
 fn merge_pair(run: &Run<'_>, contact: &Contact, link: &Link, fresh: &Read, conflicts: &[Conflict]) -> Merged {
-    let crm = contact.fields(Some(&link.base));
-    let mut merged = merge(
-        Versions {
-            base: &link.base,
-            crm: &crm,
-            metakocka: &fresh.partner.fields,
-            crm_modified: run.modified(contact),
-            metakocka_seen: first_seen(run, link, fresh),
-        },
-        Rules {
-            direction: run.request.direction,
-            policies: &run.settings.policies,
-            decisions: &decisions(conflicts),
-        },
-    );
-    ask_before_renaming(run, &mut merged, conflicts);
-    merged
+    let versions = Versions {
+        base: &link.base,
+        crm: &contact.fields(Some(&link.base)),
+        metakocka: &fresh.partner.fields,
+        crm_modified: run.modified(contact),
+        metakocka_seen: first_seen(run, link, fresh),
+    };
+    merge_linked(run, versions, conflicts)
 }
 
-fn ask_before_renaming(run: &Run<'_>, merged: &mut Merged, conflicts: &[Conflict]) {
+/// Merges a linked pair; another company's name waits for a person, unless the settings send it.
+fn merge_linked(run: &Run<'_>, versions: Versions<'_>, conflicts: &[Conflict]) -> Merged {
+    let decisions = decisions(conflicts);
+    let mut merged = run.merge(versions, &decisions);
     if !run.settings.send_renames {
-        rename::ask(merged, &decisions(conflicts));
+        rename::ask(&mut merged, &decisions);
     }
+    merged
 }
 
 fn first_seen(run: &Run<'_>, link: &Link, fresh: &Read) -> Time {
@@ -534,21 +529,14 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
     for change in &pair.merged.to_crm {
         crm.set(change.field, change.new.as_deref());
     }
-    let mut again = merge(
-        Versions {
-            base: &link.base,
-            crm: &crm,
-            metakocka: &after.partner.fields,
-            crm_modified: run.modified(&pair.contact),
-            metakocka_seen: run.now(),
-        },
-        Rules {
-            direction: run.request.direction,
-            policies: &run.settings.policies,
-            decisions: &decisions(&pair.conflicts),
-        },
-    );
-    ask_before_renaming(run, &mut again, &pair.conflicts);
+    let versions = Versions {
+        base: &link.base,
+        crm: &crm,
+        metakocka: &after.partner.fields,
+        crm_modified: run.modified(&pair.contact),
+        metakocka_seen: run.now(),
+    };
+    let again = merge_linked(run, versions, &pair.conflicts);
     let mut to_crm = pair.merged.to_crm.clone();
     for change in &again.to_crm {
         match to_crm.iter_mut().find(|known| known.field == change.field) {

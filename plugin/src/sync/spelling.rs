@@ -7,15 +7,12 @@ use super::context::{Run, Stop};
 use super::push::keep_checkpoint;
 use crate::crm::Contact;
 use crate::ledger::{LINKS, Seen};
-use crate::metakocka::client::{PARTNER_LIST, protocol, transport};
-use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::CallError;
 use crate::metakocka::partner::Partner;
 use crate::model::match_key::{email_keys, email_lookup_forms, lookup_forms, tax_key};
 use crate::model::{Field, Fields};
 use crate::ports::{Response, Write};
 
-const PIECE: u32 = 256 * 1024;
 const PAGE: usize = 1_000;
 
 /// Reads the list once for a company, where these records ask for it.
@@ -55,25 +52,10 @@ async fn remember(run: &Run<'_>, page: &[Partner]) -> Result<(), Stop> {
 
 /// The partners of the list that a look-up would miss.
 async fn odd(run: &Run<'_>, response: &Response) -> Result<Vec<Partner>, CallError> {
-    response.body.rewind();
-    let mut reader = ListReader::new(PARTNER_LIST);
     let mut odd = Vec::new();
-    loop {
-        let piece = response.body.read(PIECE).await.map_err(|error| transport(&error))?;
-        if piece.is_empty() {
-            break;
-        }
-        reader.feed(&piece);
-        while let Some(element) = reader.next_element().map_err(protocol)? {
-            // One that cannot be read is the next scan's business.
-            if let Ok(partner) = Partner::read(element)
-                && is_odd(&partner)
-            {
-                odd.push(partner);
-            }
-        }
-    }
-    run.client.must_tell(&reader.finish().map_err(protocol)?).await?;
+    // One that cannot be read is the next scan's business.
+    let visit = |element: &[u8]| odd.extend(Partner::read(element).ok().filter(is_odd));
+    run.client.each_partner(response, visit).await?;
     Ok(odd)
 }
 

@@ -104,18 +104,7 @@ fn a_create_in_doubt_keeps_its_tenant_from_another_company() {
     erp.faults(json!([{ "match": "add_partner", "fault": "drop-before" }]));
     let ran = site.try_sync("Alfa", "to-metakocka");
     assert_eq!((&ran.json()["waiting"], site.links("Alfa").len()), (&1.into(), 0), "{ran}");
-    let at = other.running();
-    let mut connect = site.command(&[
-        "connect",
-        "--tenant",
-        "Alfa",
-        "--base-url",
-        &at.base_url,
-        "--company-id",
-        &at.company_id,
-    ]);
-    connect.env("HARNESS_SECRET_KEY", &at.secret_key);
-    let refused = site.finish(connect, None).exits(2);
+    let refused = site.try_connect("Alfa", &other).exits(2);
     assert!(refused.err.contains("Alfa"), "{refused}");
 }
 
