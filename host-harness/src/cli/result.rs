@@ -95,11 +95,8 @@ fn item(item: &Item) -> Value {
 
 /// What is kept of a result: the links name what was made, so a run does not keep up to ten thousand items for ever.
 pub(crate) fn kept(result: &Value) -> Value {
-    let mut kept = result.clone();
-    if let Some(members) = kept.as_object_mut() {
-        members.remove("items");
-    }
-    kept
+    let members = result.as_object().into_iter().flatten().filter(|(name, _)| *name != "items");
+    members.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// A run that gave no report: a limit, a trap, or a refusal.
