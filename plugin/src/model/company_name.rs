@@ -70,22 +70,12 @@ const WORDS: &[&[&str]] = &[
     &["aktiengesellschaft"],
     &["societa", "per", "azioni"],
 ];
-/// Words that many companies have in their names: they tell nobody apart, unless there is nothing else.
+/// Words that say nothing.
+const CONNECTIVES: &[&str] =
+    &["in", "and", "und", "the", "za", "of", "pri", "von", "der", "die", "das", "di", "de", "la"];
+/// Words that many companies have in their names: two names that share no other word have nothing in common, unless
+/// there is nothing else.
 const COMMON: &[&str] = &[
-    "in",
-    "and",
-    "und",
-    "the",
-    "za",
-    "of",
-    "pri",
-    "von",
-    "der",
-    "die",
-    "das",
-    "di",
-    "de",
-    "la",
     "podjetje",
     "firma",
     "company",
@@ -236,38 +226,42 @@ pub fn company_key(name: &str) -> String {
     split(name).0.concat()
 }
 
-/// The words that tell a name from others: folded, without legal forms, without what many names have and without
-/// single letters; where nothing is left, the words without legal forms.
-#[must_use]
-pub fn significant_words(name: &str) -> Vec<String> {
+/// The words and numbers of a name, without legal forms, connectives and single letters; where nothing is left, those too.
+fn telling_words(name: &str) -> Vec<String> {
     let (words, _) = split(name);
     let telling: Vec<String> = words
         .iter()
-        .filter(|word| word.chars().count() > 1 && !COMMON.contains(&word.as_str()))
+        .filter(|word| (word.chars().count() > 1 || is_number(word)) && !CONNECTIVES.contains(&word.as_str()))
         .cloned()
         .collect();
     if telling.iter().any(|word| !is_number(word)) { telling } else { words }
 }
 
-/// Whether two names may be one company's or person's: they share a significant word or read the same without blanks,
-/// or one side has none. Names that carry different numbers (`Studio 1`, `Studio 2`) are different.
+/// Those of the telling words that few names have; where nothing is left, all of them.
+fn significant_words(telling: &[String]) -> Vec<&str> {
+    let rare: Vec<&str> = telling.iter().map(String::as_str).filter(|word| !COMMON.contains(word)).collect();
+    if rare.iter().any(|word| !is_number(word)) { rare } else { telling.iter().map(String::as_str).collect() }
+}
+
+/// Whether two names may be one company's or person's: they read the same without blanks, or one side has none, or they
+/// share a significant word and at most one of them has telling words that the other lacks. So `Alfa` may be `Alfa
+/// Gradnje`, but `Alfa Gradnje` is not `Alfa Transport`, nor is `Studio 1` `Studio 2` or `Ana Kos` `Bojan Kos`: they share
+/// an owner, and often an accountant's address.
 #[must_use]
 pub fn names_agree(a: Option<&str>, b: Option<&str>) -> bool {
     let whole = |name: Option<&str>| name.map(company_key).unwrap_or_default();
     if whole(a) == whole(b) {
         return true;
     }
-    let telling = |name: Option<&str>| name.map(significant_words).unwrap_or_default();
+    let telling = |name: Option<&str>| name.map(telling_words).unwrap_or_default();
     let (a, b) = (telling(a), telling(b));
     if a.is_empty() || b.is_empty() {
         return true;
     }
-    let numbers = |words: &[String]| words.iter().filter(|word| is_number(word)).cloned().collect::<Vec<_>>();
-    let (left, right) = (numbers(&a), numbers(&b));
-    if !left.is_empty() && !right.is_empty() && left != right {
-        return false;
-    }
-    a.iter().any(|word| !is_number(word) && b.contains(word))
+    let theirs = significant_words(&b);
+    let share = significant_words(&a).iter().any(|word| !is_number(word) && theirs.contains(word));
+    let lacks = |one: &[String], other: &[String]| one.iter().any(|word| !other.contains(word));
+    share && !(lacks(&a, &b) && lacks(&b, &a))
 }
 
 fn is_number(word: &str) -> bool {
@@ -354,7 +348,7 @@ mod tests {
             ("H&M GmbH", vec!["h", "m"]),
             ("d.o.o.", vec![]),
         ] {
-            assert_eq!(significant_words(name), expected, "{name}");
+            assert_eq!(significant_words(&telling_words(name)), expected, "{name}");
         }
     }
 
@@ -370,6 +364,10 @@ mod tests {
             ("Ana Kos", "Kos Ana"),
             ("Trgovina", "trgovina d.o.o."),
             ("Studio 1", "STUDIO 1 d.o.o."),
+            ("Alfa", "Alfa Gradnje d.o.o."),
+            ("Alfa, podjetje za trgovino, d.o.o.", "ALFA TRGOVINO"),
+            ("Ana Kos", "Frizerstvo Ana, Ana Kos s.p."),
+            ("J. Novak", "Janez Novak"),
         ] {
             assert!(names_agree(Some(a), Some(b)), "{a} / {b}");
             assert!(names_agree(Some(b), Some(a)), "{b} / {a}");
@@ -382,6 +380,11 @@ mod tests {
             ("Studio 1", "Studio 2"),
             ("Ana Kos s.p.", "Bojan Novak s.p."),
             ("Alfa in partner", "Beta in drugi"),
+            ("Alfa Gradnje d.o.o.", "Alfa Transport d.o.o."),
+            ("Kmetija Novak", "Kmetija Horvat"),
+            ("Ana Novak", "Janez Novak"),
+            ("Novak Lesarstvo s.p.", "Novak Kovinarstvo s.p."),
+            ("H&M", "H&K"),
         ] {
             assert!(!names_agree(Some(a), Some(b)), "{a} / {b}");
         }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use futures_util::{StreamExt, stream};
 
 use super::effect::Effect;
+use super::identity::Identity;
 use super::merge::{Merged, Rules, Side, Versions, merge};
 use super::plan::Gate;
 use super::report::{Class, Failure, RecordError, Report};
@@ -13,7 +14,7 @@ use super::settings::Settings;
 use crate::ledger::{Checkpoint, Intent, Unreadable};
 use crate::metakocka::client::{Client, PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment};
-use crate::model::{ById, CrmId, Field, IdMaker, IdSet, Time};
+use crate::model::{ById, CrmId, Field, IdMaker, IdSet, MkId, Time};
 use crate::ports::{Category, Change, Commit, Expect, Level, Powers, StorageError, Write};
 
 /// The kind this build keeps in step.
@@ -160,6 +161,12 @@ pub struct Run<'a> {
     decided: RefCell<IdSet<CrmId>>,
     /// Contacts whose link the stored plan has made.
     admitted: RefCell<IdSet<CrmId>>,
+    /// When the list was last read for partners that no look-up finds, as far as this run knows; milliseconds since 1970.
+    pub spellings_read: Cell<Option<u64>>,
+    /// The record whose look-up the list just read has answered, and the answer: it holds for the next window only.
+    pub answered: RefCell<Option<(CrmId, Vec<Read>)>>,
+    /// In a plan, which stores nothing of the kind: partners that no look-up finds.
+    pub other_spellings: RefCell<Vec<(MkId, Identity)>>,
     /// Commits of others met so far: as long as it stays the same, what was read is still so.
     foreign: Cell<u64>,
     /// Whether any conflict is stored.
@@ -215,6 +222,9 @@ impl<'a> Run<'a> {
             matched: RefCell::default(),
             decided: RefCell::default(),
             admitted: RefCell::default(),
+            spellings_read: Cell::default(),
+            answered: RefCell::default(),
+            other_spellings: RefCell::default(),
             foreign: Cell::new(0),
             counted: RefCell::default(),
             troubled: RefCell::default(),

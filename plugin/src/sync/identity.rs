@@ -72,6 +72,19 @@ impl Identity {
         self.tax.is_some() || self.registration.is_some()
     }
 
+    /// Whether a look-up can ask for it.
+    #[must_use]
+    pub const fn can_be_found(&self) -> bool {
+        self.tax.is_some() || !self.emails.is_empty()
+    }
+
+    /// Whether a look-up for this record would find the other one, however it is spelt.
+    #[must_use]
+    pub fn shares_a_key(&self, other: &Self) -> bool {
+        (self.tax.is_some() && self.tax == other.tax)
+            || self.emails.iter().any(|key| other.emails.contains(key))
+    }
+
     /// How this record and another one relate.
     #[must_use]
     pub fn bond(&self, other: &Self) -> Bond {

@@ -146,8 +146,9 @@ fn choose(identity: &Identity, pool: &Pool, run: &Run<'_>) -> Choice {
     let (called_alike, others) = (free(bound(Bond::Email)), free(bound(Bond::EmailOtherName)));
     match (called_alike.as_slice(), others.as_slice()) {
         ([], []) => Choice::None,
-        ([only], []) if is_taken(only) => Choice::None,
-        ([only], []) => Choice::One(Box::new(only.contact.clone())),
+        // An address many share is told by the name.
+        ([only], _) if is_taken(only) => Choice::None,
+        ([only], _) => Choice::One(Box::new(only.contact.clone())),
         ([], [only]) if is_taken(only) => Choice::None,
         ([], [only]) => Choice::Review {
             code: "same-email-other-name",
@@ -157,7 +158,7 @@ fn choose(identity: &Identity, pool: &Pool, run: &Run<'_>) -> Choice {
                 only.contact.id
             ),
         },
-        _ => ambiguous(&called_alike.iter().chain(&others).collect::<Vec<_>>()),
+        ([], several) | (several, _) => ambiguous(&several.iter().collect::<Vec<_>>()),
     }
 }
 
@@ -272,14 +273,14 @@ pub async fn claimants(run: &Run<'_>, partners: &[Option<Identity>]) -> Result<V
             .filter(|candidate| candidate.link.is_none())
             .map(|candidate| (identity.bond(&candidate.identity), &candidate.contact.id))
             .collect();
-        let with = |wanted: &[Bond]| -> Vec<CrmId> {
-            bonds.iter().filter(|(bond, _)| wanted.contains(bond)).map(|(_, id)| (*id).clone()).collect()
+        let with = |wanted: Bond| -> Vec<CrmId> {
+            bonds.iter().filter(|(bond, _)| *bond == wanted).map(|(_, id)| (*id).clone()).collect()
         };
-        let mut claims = with(&[Bond::TaxNumber]);
-        if claims.is_empty() {
-            claims = with(&[Bond::Email, Bond::EmailOtherName]);
-        }
-        claims
+        [Bond::TaxNumber, Bond::Email, Bond::EmailOtherName]
+            .into_iter()
+            .map(with)
+            .find(|claims| !claims.is_empty())
+            .unwrap_or_default()
     };
     Ok(partners.iter().map(|identity| identity.as_ref().map(claims).unwrap_or_default()).collect())
 }

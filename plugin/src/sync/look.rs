@@ -61,12 +61,21 @@ pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<L
 
 /// The answers to all look-ups of each candidate, each partner once.
 async fn ask_all(run: &Run<'_>, window: &[Candidate]) -> Vec<Result<Vec<Read>, CallError>> {
-    let keys: Vec<Vec<PartnerKey>> =
-        window.iter().map(|candidate| lookup_keys(&candidate.intent, &candidate.fields)).collect();
+    let mut answered = run.answered.take();
+    let knows = |candidate: &Candidate| {
+        candidate.intent.attempts == 0
+            && answered.as_ref().is_some_and(|(contact, _)| *contact == candidate.contact.id)
+    };
+    let known = window.iter().position(knows);
+    let questions = window.iter().enumerate().map(|(position, candidate)| {
+        if known == Some(position) { Vec::new() } else { lookup_keys(&candidate.intent, &candidate.fields) }
+    });
+    let keys: Vec<Vec<PartnerKey>> = questions.collect();
     let mut answers = run.ask(keys.iter().flatten().cloned().collect()).await.into_iter();
     let mut all = Vec::with_capacity(window.len());
-    for keys in &keys {
-        let mut found: Result<Vec<Read>, CallError> = Ok(Vec::new());
+    for (position, keys) in keys.iter().enumerate() {
+        let from_list = answered.take_if(|_| known == Some(position)).map(|(_, same)| same);
+        let mut found: Result<Vec<Read>, CallError> = Ok(from_list.unwrap_or_default());
         for answer in answers.by_ref().take(keys.len()) {
             found = found.and_then(|mut found| {
                 add_new(&mut found, answer?);
@@ -134,13 +143,17 @@ async fn seen_before(run: &Run<'_>, window: &[Candidate], hits: &mut [Hits]) -> 
         })
         .map(|(position, (candidate, _))| (position, Identity::of(&candidate.fields)))
         .collect();
-    if absent.is_empty() || run.powers.storage.count(SEEN).await? == 0 {
+    let finds = |other: &Identity| absent.iter().any(|(_, identity)| may_be_one(identity.bond(other)));
+    let mut ids: IdSet<MkId> = IdSet::default();
+    ids.extend(
+        run.other_spellings.borrow().iter().filter(|(_, other)| finds(other)).map(|(id, _)| id.clone()),
+    );
+    if absent.is_empty() || (ids.is_empty() && run.powers.storage.count(SEEN).await? == 0) {
         return Ok(());
     }
     let tax: Vec<String> =
         absent.iter().filter_map(|(_, identity)| identity.tax.clone().map(String::from)).collect();
     let emails: Vec<String> = absent.iter().flat_map(|(_, identity)| identity.email_forms()).collect();
-    let mut ids: IdSet<MkId> = IdSet::default();
     for (index, keys) in [("tax_key", tax), ("email_key", emails)] {
         let found = run.powers.storage.find_many(SEEN, index, keys, 20).await?;
         ids.extend(found.into_iter().map(|(_, entry)| MkId(entry.id)));
@@ -156,17 +169,16 @@ async fn seen_before(run: &Run<'_>, window: &[Candidate], hits: &mut [Hits]) -> 
         }
     }
     for (position, identity) in absent {
-        let bound = known.iter().filter(|read| {
-            matches!(
-                identity.bond(&Identity::of_read(read)),
-                Bond::TaxNumber | Bond::Email | Bond::EmailOtherName
-            )
-        });
+        let bound = known.iter().filter(|read| may_be_one(identity.bond(&Identity::of_read(read))));
         if let Some(Ok((exact, _))) = hits.get_mut(position) {
             exact.extend(bound.cloned());
         }
     }
     Ok(())
+}
+
+const fn may_be_one(bond: Bond) -> bool {
+    matches!(bond, Bond::TaxNumber | Bond::Email | Bond::EmailOtherName)
 }
 
 /// A partner that was there before belongs to the one contact that has its key: when another contact without a link has
@@ -212,6 +224,13 @@ pub(super) fn judge(
         Ok(hits) => hits,
         Err(error) => return Look::Inconclusive(error),
     };
+    let own = Identity::of(&candidate.fields);
+    let bonds: Vec<Bond> = exact.iter().map(|read| own.bond(&Identity::of_read(read))).collect();
+    if bonds.contains(&Bond::Email) {
+        // An address many share is told by the name.
+        let mut bonds = bonds.into_iter();
+        exact.retain(|_| bonds.next() != Some(Bond::EmailOtherName));
+    }
     let intent = &candidate.intent;
     if intent.key_kind == KeyKind::Name {
         if let (Some(hit), 0) = (exact.first(), intent.attempts) {

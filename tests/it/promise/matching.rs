@@ -1,5 +1,6 @@
 //! Which record is which: near misses on every key. Each is refused or asked about, never guessed.
 
+use host_harness::store::Collection;
 use metakocka_sync::sync::request::Direction;
 use proof::records::contact;
 use serde_json::{Value, json};
@@ -130,5 +131,38 @@ fn a_partner_found_twice_is_found_once() {
         assert_eq!((report.metakocka_created, report.parked, report.failed), (1, 0, 0), "{report:?}");
         assert!(quarantine(&world).await.is_empty());
         assert_eq!(world.partners().len(), 2);
+    });
+}
+
+/// An address an accountant lends to many is told by the name, in either direction; without a name that fits it asks.
+#[test]
+fn of_many_with_one_address_the_name_tells_which() {
+    let office = "racuni@knjigovodstvo.example";
+    let named = |id: &str, company: &str| {
+        let mut contact = contact_with(None, Some(office));
+        contact["id"] = json!(id);
+        contact["company"] = json!(company);
+        contact
+    };
+    let partner = |company: &str| {
+        let mut partner = with_keys(None, &[office]);
+        partner["customer"] = json!(company);
+        partner
+    };
+    alone(async {
+        for direction in [TO, Direction::FromMetakocka, Direction::Bidirectional] {
+            let world = World::new().await;
+            let alfa = world.make_partner(partner("ALFA d. o. o."));
+            let _ = world.make_partner(partner("Delta d.o.o."));
+            for (id, company) in [("a", "Alfa d.o.o."), ("b", "Beta d.o.o."), ("g", "Gama d.o.o.")] {
+                world.put_contact(&named(id, company)).await;
+            }
+            world.to_rest(direction).await.unwrap();
+            let links = world.links().await;
+            assert_eq!(links.len(), 1, "{direction:?}: {links:?}");
+            assert_eq!(partner_of(&world, "a").await, alfa, "{direction:?}");
+            assert_eq!((world.partners().len(), world.entries(Collection::Contacts).await.len()), (2, 3));
+            assert!(!quarantine(&world).await.is_empty(), "{direction:?}: nobody is asked");
+        }
     });
 }

@@ -4,12 +4,14 @@
 //! keeps the promises of the real one. So what is left out is the component's edge, which the other modules go through.
 
 mod books;
+mod companies;
 mod connection;
 pub(crate) mod convergence;
 mod crash;
 mod interleaved;
 pub(crate) mod powers;
 mod recovery;
+mod spellings;
 mod told;
 pub(crate) mod turns;
 
