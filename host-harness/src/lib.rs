@@ -7,6 +7,7 @@
 
 pub mod capability;
 pub mod cli;
+mod json_text;
 pub mod plugin;
 pub mod seal;
 pub mod store;

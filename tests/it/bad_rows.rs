@@ -53,22 +53,52 @@ fn a_spoiled_contact_concerns_itself_only() {
     }
 }
 
-/// An id that no question can name is left out and said; the others do not notice.
+/// A row whose id no question can hold is in quarantine, named as well as can be; the others do not notice, and when it goes,
+/// the quarantine goes.
 #[test]
-fn an_id_that_is_no_text_hides_nobody() {
+fn an_id_that_is_no_text_hides_nobody_and_is_said() {
     let (erp, site) = (Erp::with(0, 1), site());
     let tenant = site.tenant("Alfa", &erp);
     let contact = |id: &str, company: &str| json!({ "id": id, "company": company, "street": "Vzorčna 5", "postal_code": "1000", "city": "Ljubljana", "country": "Slovenija" });
     site.import("Alfa", &[contact("a", "Ena d.o.o."), contact("z", "Dve d.o.o.")]);
-    for bad in ["'m' || char(0) || 'x'", "CAST(x'6dff' AS TEXT)", "x'6d'"] {
+    let bad = ["'m' || char(0) || 'x'", "CAST(x'6dff' AS TEXT)", "x'6d'", "hex(zeroblob(300))"];
+    for bad in bad {
         let insert =
             format!("INSERT INTO contacts (tenant_id, id, company) VALUES ('{tenant}', {bad}, 'Tri')");
         assert_eq!(sql::execute(&site.store(), &insert), 1);
     }
-    let ids: Vec<_> = site.export("Alfa").iter().map(|line| line["id"].clone()).collect();
+    let ran = site.run(&["crm", "export", "--tenant", "Alfa", "--collection", "contacts"]).exits(1);
+    let ids: Vec<serde_json::Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].clone())
+        .collect();
     assert_eq!(ids, ["a", "z"]);
+    assert_eq!(ran.err.matches("$id:").count(), bad.len(), "{ran}");
+    let result = site.try_sync("Alfa", "to-metakocka").exits(1).json();
+    assert!(result.get("stopped").is_none(), "{result:#}");
+    assert_eq!(
+        (&result["metakocka"]["created"], &result["quarantined"]),
+        (&2.into(), &bad.len().into()),
+        "{result:#}"
+    );
+    let rows = site.json(&["quarantine", "list", "--tenant", "Alfa"]);
+    for row in rows.as_array().unwrap() {
+        let (id, reason) = (row["crm_id"].as_str().unwrap(), row["reason"].as_str().unwrap());
+        assert!(
+            id.starts_with("$id:") && reason.contains("id: no text") && reason.contains("revision"),
+            "{row:#}"
+        );
+    }
+    for direction in ["bidirectional", "from-metakocka"] {
+        let result = site.sync("Alfa", direction);
+        assert_eq!((&result["created"], &result["failed"]), (&0.into(), &0.into()), "{result:#}");
+    }
+    let gone = sql::execute(&site.store(), "DELETE FROM contacts WHERE company = 'Tri'");
+    assert_eq!(gone, bad.len() as u64);
     let result = site.sync("Alfa", "to-metakocka");
-    assert_eq!(result["metakocka"]["created"], 2, "{result:#}");
+    assert_eq!(result["quarantined"], 0, "{result:#}");
+    assert_eq!(site.export("Alfa").len(), 2);
 }
 
 /// A spoiled row of the plugin's own: the run stops and says which, or goes on without harm; nothing is made twice.
@@ -81,6 +111,10 @@ fn a_spoiled_row_of_the_plugin_never_becomes_a_duplicate() {
         ("metakocka_contact_mappings", "mk_hash = CAST(x'ff' AS TEXT)"),
         ("metakocka_checkpoints", "body = x'7b7d'"),
         ("metakocka_checkpoints", "body = '{'"),
+        ("metakocka_checkpoints", "body = '[1, 1]'"),
+        ("metakocka_checkpoints", "body = '{\"x\": 1}'"),
+        ("metakocka_checkpoints", "body = 'nope'"),
+        ("metakocka_checkpoints", "body = '{\"pushed\": 99999999, \"noted\": 0}'"),
     ] {
         let (erp, site) = (Erp::with(3, 1), site());
         site.tenant("Alfa", &erp);
@@ -92,6 +126,9 @@ fn a_spoiled_row_of_the_plugin_never_becomes_a_duplicate() {
             let ran = site.try_sync("Alfa", direction);
             let result = ran.json();
             println!("{table} {set} {direction}: exit {} {}", ran.code, result["stopped"]["message"]);
+            if table.ends_with("checkpoints") {
+                assert_eq!(result["stopped"]["code"], "unreadable-ledger", "{set}: a default: {ran}");
+            }
             assert_eq!((&result["created"], &result["deactivated"]), (&0.into(), &0.into()), "{set}: {ran}");
         }
         assert_eq!(site.export("Alfa").len(), 3, "{set}");
@@ -123,4 +160,73 @@ fn what_nobody_could_read_again_is_refused_by_its_line() {
         assert!(ran.err.contains("line 2: "), "{}: {ran}", String::from_utf8_lossy(bad));
         assert!(site.export("Alfa").is_empty(), "{ran}");
     }
+}
+
+/// What no column is made for comes back as it was written, however large or deep; what other programs could not read is
+/// refused by its line.
+#[test]
+fn custom_fields_come_back_unchanged() {
+    let (erp, site) = (Erp::with(0, 1), site());
+    site.tenant("Alfa", &erp);
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let values = [
+        "123456789012345678901234567890".to_owned(),
+        "1e999".to_owned(),
+        "0.10".to_owned(),
+        r#"{"b":[1.50,null,"\u010d"],"a":{}}"#.to_owned(),
+        nested(100),
+    ];
+    let import = ["crm", "import", "--tenant", "Alfa", "--collection", "contacts"];
+    for value in &values {
+        let line = format!(r#"{{"id":"a","mine":{value}}}"#);
+        let _ = site.run_with_input(&import, &line).exits(0);
+        let ran = site.run(&["crm", "export", "--tenant", "Alfa", "--collection", "contacts"]).exits(0);
+        assert!(ran.out.contains(&format!(r#""mine":{value}"#)), "{value}: {ran}");
+    }
+    let lines = format!("{{\"id\":\"good\"}}\n{{\"id\":\"deep\",\"mine\":{}}}\n", nested(101));
+    let ran = site.run_with_input(&import, &lines).exits(1);
+    assert!(ran.err.contains("line 2: `mine` is nested deeper than 100"), "{ran}");
+    // By plain SQL it concerns itself only.
+    site.import("Alfa", &[json!({ "id": "b" })]);
+    for depth in [400, 2_000] {
+        let set = format!(
+            r#"PRAGMA ignore_check_constraints = ON; UPDATE contacts SET custom = '{{"mine":{}}}' WHERE id = 'a'"#,
+            nested(depth)
+        );
+        let _ = sql::execute(&site.store(), &set);
+        let ran = site.run(&["crm", "export", "--tenant", "Alfa", "--collection", "contacts"]).exits(0);
+        assert_eq!(ran.out.lines().count(), 2, "{depth}");
+        let result = site.try_sync("Alfa", "bidirectional").json();
+        assert!(result.get("stopped").is_none(), "{depth}: {result:#}");
+    }
+}
+
+/// What somebody has set and this build does not know has no default.
+#[test]
+fn a_setting_nobody_understands_stops_the_run() {
+    let (erp, site) = (Erp::with(2, 1), site());
+    let tenant = site.tenant("Alfa", &erp);
+    site.import("Alfa", &proof::records::contacts(1));
+    for (key, value) in [
+        ("contacts.direction", "\"sideways\""),
+        ("contacts.direction", "5"),
+        ("contacts.policy", "\"coin\""),
+        ("contacts.policy.email", "\"\""),
+        ("contacts.rename", "\"maybe\""),
+        ("create.settle-seconds", "-5"),
+        ("create.settle-seconds", "\"x\""),
+        ("limits.http-calls", "0"),
+        ("contacts.default-country", "\"Narnia\""),
+    ] {
+        let set = format!(
+            "INSERT INTO metakocka_settings (tenant_id, key, revision, modified_at, value) VALUES ('{tenant}', '{key}', 1, '2026-11-23T08:30:00.000Z', '{value}')"
+        );
+        assert_eq!(sql::execute(&site.store(), &set), 1);
+        let ran = site.run(&["sync", "--tenant", "Alfa", "--json"]).exits(1);
+        assert!(format!("{}{}", ran.out, ran.err).contains(key), "{key} {value}: {ran}");
+        assert_eq!((erp.writes_since(0).len(), site.links("Alfa").len()), (0, 0), "{key} {value}");
+        site.set("Alfa", key, "default");
+    }
+    let _ = site.sync("Alfa", "bidirectional");
+    assert_eq!(site.links("Alfa").len(), 3);
 }

@@ -128,6 +128,7 @@ async fn resolve(
     let since = body.get("since").and_then(Value::as_str).unwrap_or_default();
     let found_by = direction_at(&session.store, &tenant, Kind::Contacts, since).await?;
     let task = Task { wait: global.patience(), ..Task::apply(direction.or(found_by), Some(vec![crm_id])) };
+    let may_write = super::sync::direction(&session.store, &tenant, &task).await?.writes(take);
     let result = run_tenant(&session.store, &plugin, &transport()?, &bars(global), &tenant, &task).await?;
     let open = !storage.get_many(Collection::Conflicts, &[id.to_owned()]).await?.is_empty();
     session.store.close().await;
@@ -143,8 +144,12 @@ async fn resolve(
         }
     }
     if open {
-        let message = "the decision is stored but not carried out yet; the next sync that may write that side does it \
-                       (give --direction, or see the setting contacts.direction)";
+        let message = if may_write {
+            "the decision is stored but not carried out yet; the next sync does it"
+        } else {
+            "the decision is stored but not carried out yet; the next sync that may write that side does it (give \
+             --direction, or see the setting contacts.direction)"
+        };
         return if global.json { Err(Failure::Reported) } else { Err(Failure::failed(message)) };
     }
     if success { Ok(()) } else { Err(Failure::Reported) }

@@ -5,10 +5,12 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::session::Session;
 use super::{Failure, Global, Outcome, output};
+use crate::json_text::{depth, has_half_character};
 use crate::store::{Access, Change, Collection, CommitOutcome, Expectation, Storage, UNREADABLE, Write};
 
 /// Records of the CRM.
@@ -106,7 +108,13 @@ struct BadLine {
 }
 
 /// One record: its id and its entry's body.
-type Record = (String, Value);
+type Record = (String, String);
+
+/// Members as they were written: numbers of any size and fields of any depth come back unchanged.
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// Fields nested deeper than this are a mistake, and more than other programs read.
+const DEEPEST: usize = 100;
 
 /// A record larger than this is a mistake.
 const LARGEST: usize = 1024 * 1024;
@@ -116,27 +124,33 @@ fn record(line: &str) -> Result<Record, String> {
     if line.len() > LARGEST {
         return Err(format!("larger than {} MiB", LARGEST / 1024 / 1024));
     }
-    let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
-    let Value::Object(members) = value else { return Err("not a JSON object".to_owned()) };
-    let id = match members.get("id") {
+    let members: Members = serde_json::from_str(line).map_err(|error| match line.starts_with('{') {
+        true => format!("not JSON: {error}"),
+        false => "not a JSON object".to_owned(),
+    })?;
+    if has_half_character(line) {
+        return Err("not JSON: half a character (a lone surrogate such as \\ud800)".to_owned());
+    }
+    let plain = |value: &RawValue| serde_json::from_str::<Value>(value.get()).unwrap_or_default();
+    let id = match members.get("id").map(|id| plain(id)) {
         Some(Value::String(id)) if id.chars().any(char::is_control) => {
             return Err("`id` holds a control character".to_owned());
         }
-        Some(Value::String(id)) if !id.trim().is_empty() && id.len() <= 200 => id.clone(),
+        Some(Value::String(id)) if !id.trim().is_empty() && id.len() <= 200 => id,
         Some(Value::String(_)) => return Err("`id` is blank or longer than 200 bytes".to_owned()),
         Some(_) => return Err("`id` must be text".to_owned()),
         None => return Err("`id` is missing".to_owned()),
     };
-    let mut body = Map::new();
-    let mut custom = Map::new();
+    let mut body = BTreeMap::new();
+    let mut custom = Members::new();
     for (name, value) in members {
-        if name == "id" || name == SHOWN || value.is_null() {
+        if name == "id" || name == SHOWN || value.get() == "null" {
             continue;
         }
         if STAMPED.contains(&name.as_str()) {
             return Err(format!("`{name}` is stamped from the tenant: leave it out"));
         } else if TEXT.contains(&name.as_str()) {
-            let Value::String(text) = &value else { return Err(format!("`{name}` must be text")) };
+            let Value::String(text) = plain(&value) else { return Err(format!("`{name}` must be text")) };
             // The database would end the text there, without a word.
             if text.contains('\0') {
                 return Err(format!("`{name}` holds the character U+0000"));
@@ -149,20 +163,27 @@ fn record(line: &str) -> Result<Record, String> {
                 body.insert(name, value);
             }
         } else if TIMES.contains(&name.as_str()) {
-            let time = value.as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+            let time =
+                plain(&value).as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
             let Some(time) = time else {
                 return Err(format!("`{name}` must be a time such as 2026-11-23T08:30:00Z"));
             };
             let utc = time.with_timezone(&chrono::Utc).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-            body.insert(name, json!(utc));
+            body.insert(name, raw(&utc)?);
+        } else if depth(value.get()) > DEEPEST {
+            return Err(format!("`{name}` is nested deeper than {DEEPEST}"));
         } else {
             custom.insert(name, value);
         }
     }
     if !custom.is_empty() {
-        body.insert(CUSTOM.to_owned(), Value::Object(custom));
+        body.insert(CUSTOM.to_owned(), raw(&custom)?);
     }
-    Ok((id, Value::Object(body)))
+    Ok((id, serde_json::to_string(&body).map_err(|error| error.to_string())?))
+}
+
+fn raw(value: &impl serde::Serialize) -> Result<Box<RawValue>, String> {
+    serde_json::value::to_raw_value(value).map_err(|error| error.to_string())
 }
 
 /// What the links of these contacts say of their partners, for people who read: contact id to value.
@@ -179,17 +200,17 @@ async fn shown(storage: &dyn Storage, ids: &[String]) -> Result<BTreeMap<String,
 }
 
 /// A stored entry as a line: columns and custom fields side by side, absent ones left out.
-fn line(id: &str, body: &[u8]) -> Result<Value, Failure> {
-    let mut body: Map<String, Value> = serde_json::from_slice(body).map_err(Failure::failed)?;
+fn line(id: &str, body: &[u8]) -> Result<Members, String> {
+    let mut body: Members = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let custom = body.remove(CUSTOM);
-    let mut line = Map::new();
-    line.insert("id".to_owned(), json!(id));
-    line.extend(body.into_iter().filter(|(_, value)| !value.is_null()));
-    if let Some(Value::Object(mut custom)) = custom {
+    let mut line = Members::from([("id".to_owned(), raw(&id)?)]);
+    line.extend(body.into_iter().filter(|(_, value)| value.get() != "null"));
+    if let Some(custom) = custom {
+        let mut custom: Members = serde_json::from_str(custom.get()).map_err(|_| "custom: no object")?;
         custom.remove(SHOWN);
         line.extend(custom);
     }
-    Ok(Value::Object(line))
+    Ok(line)
 }
 
 fn read_lines(input: impl BufRead) -> Result<(Vec<Record>, Vec<BadLine>), Failure> {
@@ -261,7 +282,7 @@ async fn import(
                 collection: collection.collection(),
                 id,
                 expect: Expectation::Any,
-                change: Change::Put(body.to_string().into_bytes()),
+                change: Change::Put(body.into_bytes()),
             })
             .collect();
         session.store.import(&tenant, &writes).await?;
@@ -299,29 +320,40 @@ async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Out
     let storage = session.store.storage(&tenant).await?;
     let mut after: Option<String> = None;
     let mut unreadable = Vec::new();
+    let mut met = 0;
     loop {
         let page = storage.scan(collection.collection(), after.as_deref(), &[], 1_000).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
+        met += page.len() as u64;
         let ids: Vec<String> = page.iter().map(|entry| entry.id.clone()).collect();
         let mut shown = shown(&*storage, &ids).await?;
         let mut lines = String::new();
         for entry in &page {
-            let mut line = line(&entry.id, &entry.body)?;
-            if let Some(why) = line.get(UNREADABLE).and_then(Value::as_str) {
-                unreadable.push(format!("{} ({why})", entry.id));
-                continue;
+            let line = line(&entry.id, &entry.body).and_then(|line| match line.get(UNREADABLE) {
+                Some(why) => Err(serde_json::from_str(why.get()).unwrap_or_default()),
+                None => Ok(line),
+            });
+            let mut line = match line {
+                Ok(line) => line,
+                Err(why) => {
+                    unreadable.push(format!("{} ({why})", entry.id));
+                    continue;
+                }
+            };
+            if let Some(value) = shown.remove(&entry.id) {
+                line.insert(SHOWN.to_owned(), raw(&value).map_err(Failure::failed)?);
             }
-            if let (Some(value), Some(line)) = (shown.remove(&entry.id), line.as_object_mut()) {
-                line.insert(SHOWN.to_owned(), value);
-            }
-            lines.push_str(&line.to_string());
+            lines.push_str(&serde_json::to_string(&line).map_err(Failure::failed)?);
             lines.push('\n');
         }
         output::print(&lines);
         if !output::is_open() {
             break;
         }
+    }
+    if storage.count(collection.collection()).await? > met {
+        unreadable.extend(nameless(&*storage, collection.collection()).await?);
     }
     if unreadable.is_empty() {
         return Ok(());
@@ -333,6 +365,25 @@ async fn export(global: &Global, tenant: &str, collection: CrmCollection) -> Out
         unreadable.join(", ")
     ));
     Err(Failure::Reported)
+}
+
+/// Records whose id no question can hold: plain SQL has put bytes or a zero character there. Only the changes show them.
+async fn nameless(storage: &dyn Storage, collection: Collection) -> Result<Vec<String>, Failure> {
+    let (mut nameless, mut after) = (Vec::new(), 0);
+    loop {
+        let page = storage.changes(collection, after, 2_000).await?;
+        if page.entries.is_empty() {
+            return Ok(nameless);
+        }
+        after = page.next;
+        for entry in page.entries.iter().filter(|entry| !entry.deleted) {
+            let line = line(&entry.id, &entry.body);
+            let why =
+                line.ok().and_then(|line| serde_json::from_str::<String>(line.get(UNREADABLE)?.get()).ok());
+            nameless
+                .extend(why.filter(|why| why.starts_with("id: ")).map(|why| format!("{} ({why})", entry.id)));
+        }
+    }
 }
 
 async fn delete(global: &Global, tenant: &str, collection: CrmCollection, ids: Vec<String>) -> Outcome {

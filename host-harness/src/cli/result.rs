@@ -141,6 +141,9 @@ pub(crate) fn describe(tenant: &str, result: &Value) -> String {
             None if result.get("success") == Some(&Value::Bool(true)) && number("/parked") > 0 => {
                 format!("in step, but {} waiting for a person.", number("/parked"))
             }
+            None if result.get("success") == Some(&Value::Bool(true)) && number("/waiting") > 0 => {
+                format!("not in step yet, {} writes still under way.", number("/waiting"))
+            }
             None if result.get("success") == Some(&Value::Bool(true)) => "in step.".to_owned(),
             None => "done, with failures.".to_owned(),
         }
@@ -170,7 +173,7 @@ pub(crate) fn describe(tenant: &str, result: &Value) -> String {
         ("/parked", "waiting for a decision (`conflicts list`, `quarantine list`)"),
         ("/quarantined", "in quarantine (`quarantine list`)"),
         ("/held", "with CRM edits held back by the direction"),
-        ("/waiting", "creates whose outcome is not known yet (run again)"),
+        ("/waiting", "writes not sent yet, or with an outcome nobody knows yet (run again)"),
         ("/taken", "left to another run of this tenant"),
         ("/failed", "failed"),
     ];

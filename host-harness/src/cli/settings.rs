@@ -230,6 +230,25 @@ pub(crate) async fn text(store: &Store, tenant: &Tenant, key: &str) -> Result<Op
     }))
 }
 
+/// Whether every stored setting is one this build knows what to do with: there is no default for what somebody has set.
+///
+/// # Errors
+/// When one is not, or when the store fails.
+pub(crate) async fn check(store: &Store, tenant: &Tenant) -> Result<(), Failure> {
+    for (key, value) in store.settings(tenant).await? {
+        // Keys of a newer build say nothing to this one.
+        if shape(&key).is_ok() {
+            parse(&key, &plain(value)).map_err(|problem| {
+                Failure::failed(format!(
+                    "{problem}; set it again: `host-harness settings set --tenant {} {key} VALUE`",
+                    tenant.name
+                ))
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// No lease is shorter.
 pub(crate) const SHORTEST_LEASE: Duration = Duration::from_secs(5);
 

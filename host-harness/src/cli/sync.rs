@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
+use super::conflicts::Take;
 use super::progress::Progress;
 use super::result::{Cost, broken, describe, kept, result};
 use super::session::{Session, transport};
@@ -52,6 +53,11 @@ impl Direction {
             Self::ToMetakocka => "to-metakocka",
             Self::Bidirectional => "bidirectional",
         }
+    }
+
+    /// Whether a run of this direction writes this side.
+    pub(crate) const fn writes(self, side: Take) -> bool {
+        !matches!((self, side), (Self::FromMetakocka, Take::Crm) | (Self::ToMetakocka, Take::Metakocka))
     }
 
     /// The direction that includes all of these.
@@ -219,6 +225,7 @@ pub(crate) async fn run_tenant(
         .ok_or_else(|| Failure::from(StoreError::NotConnected(tenant.name.clone())))?;
     let connection = Connection::new(&stored.base_url, &stored.company_id, stored.secret.expose())
         .map_err(Failure::usage)?;
+    settings::check(store, tenant).await?;
     let direction = direction(store, tenant, task).await?;
     let limits = settings::limits(store, tenant).await?;
     let run = Run::begin(

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::catalog::{Index, Shape};
 use super::{Change, Collection, MAX_COMMIT_BYTES, MAX_ITEMS, StorageError, Write};
 
-/// Longest id.
-const MAX_ID: usize = 512;
+/// Longest id, bytes.
+pub(crate) const LONGEST_ID: usize = 512;
 
 pub(crate) fn items(what: &str, count: usize) -> Result<(), StorageError> {
     if count > MAX_ITEMS {
@@ -68,8 +68,8 @@ pub(crate) fn writes(writes: &[Write]) -> Result<(), StorageError> {
     }
     let mut met = HashSet::with_capacity(writes.len());
     for write in writes {
-        if write.id.is_empty() || write.id.len() > MAX_ID || write.id.contains('\0') {
-            return Err(StorageError::Invalid(format!("an id is a text of 1 to {MAX_ID} bytes")));
+        if write.id.is_empty() || write.id.len() > LONGEST_ID || write.id.contains('\0') {
+            return Err(StorageError::Invalid(format!("an id is a text of 1 to {LONGEST_ID} bytes")));
         }
         if !met.insert((write.collection, &write.id)) {
             let name = write.collection.name();

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json_text::has_half_character;
+
 use super::catalog::{Body, Kind, Member, Shape};
 use super::{Collection, StorageError};
 
@@ -197,32 +199,6 @@ fn is_text(shape: &Shape, body: &[u8]) -> Result<(), StorageError> {
         Ok(_) => return Ok(()),
     };
     Err(StorageError::Invalid(format!("the body of an entry of {} {problem}", shape.name)))
-}
-
-/// Whether an escape of this JSON text is one half of a surrogate pair without the other.
-pub(crate) fn has_half_character(json: &str) -> bool {
-    let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        let escape = rest.get(at..).unwrap_or_default();
-        rest = escape.get(2..).unwrap_or_default();
-        match code_unit(escape) {
-            Some(0xd800..=0xdbff) => {
-                let low = escape.get(6..).unwrap_or_default();
-                if !matches!(code_unit(low), Some(0xdc00..=0xdfff)) {
-                    return true;
-                }
-                rest = low.get(6..).unwrap_or_default();
-            }
-            Some(0xdc00..=0xdfff) => return true,
-            _ => {}
-        }
-    }
-    false
-}
-
-/// The UTF-16 code unit of an escape at the start of the text.
-fn code_unit(text: &str) -> Option<u16> {
-    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 /// The body as JSON text, if it is an object.

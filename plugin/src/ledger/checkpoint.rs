@@ -12,10 +12,8 @@ pub const CHECKPOINTS: &str = "checkpoints";
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// All CRM changes up to this revision have been carried to Metakocka, or need not be.
-    #[serde(default)]
     pub pushed: u64,
     /// All CRM changes up to this revision have been noted while the direction held them back.
-    #[serde(default)]
     pub noted: u64,
     /// When a complete list of partners was read for the first time, milliseconds since 1970; before, nothing is known of
     /// partners without a contact.
@@ -70,6 +68,19 @@ impl Checkpoint {
     /// When it is damaged or of a newer build.
     pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
         Ok(Self { revision: Some(entry.revision), ..body(CHECKPOINTS, entry)? })
+    }
+
+    /// The same at the start of a run, when the CRM's newest change is known.
+    ///
+    /// # Errors
+    ///
+    /// Also when a watermark is ahead of that change: the ones that come next would never be seen.
+    pub fn read_behind(entry: &Entry, newest: u64) -> Result<Self, Unreadable> {
+        let checkpoint = Self::read(entry)?;
+        if checkpoint.pushed.max(checkpoint.noted) > newest {
+            return Err(Unreadable::new(CHECKPOINTS, entry, "a watermark ahead of every change"));
+        }
+        Ok(checkpoint)
     }
 
     /// Takes over what another run has done: each watermark is as far as either run has come.

@@ -35,6 +35,14 @@ pub fn body<'e, T: serde::Deserialize<'e>>(
     collection: &'static str,
     entry: &'e Entry,
 ) -> Result<T, Unreadable> {
+    // A list would pass for the members of a row in their order.
+    let Some(members) = entry.body.trim_ascii_start().strip_prefix(b"{") else {
+        return Err(Unreadable::new(collection, entry, "no JSON object"));
+    };
+    // What the host hands over for a row it cannot read itself (`storage.wit`).
+    if members.trim_ascii_start().starts_with(b"\"$unreadable\"") {
+        return Err(Unreadable::new(collection, entry, String::from_utf8_lossy(&entry.body)));
+    }
     serde_json::from_slice(&entry.body)
         // The text of the error may hold contents; the place is enough to find it.
         .map_err(|error| {

@@ -21,8 +21,8 @@ pub struct Settled<'a> {
     pub to_crm: &'a [Replacement],
     /// Fields that wait for a person.
     pub parked: &'a [Parked],
-    /// Fields whose CRM edit the direction holds back.
-    pub held: &'a [Field],
+    /// Fields whose value has not reached Metakocka: the direction holds them back, or they were not sent or not taken.
+    pub unsent: &'a [Field],
     /// Conflicts stored so far for this contact.
     pub known_conflicts: &'a [Conflict],
     /// The partner came back, so the contact is active again.
@@ -137,10 +137,10 @@ fn conflicts(settled: &Settled<'_>, at: &str) -> Vec<Write> {
         }
     }
     for known in settled.known_conflicts {
-        // A decision that the direction keeps from being carried out stays until a run may.
+        // A decision that was not carried out stays until it is.
         if let Some(field) = Field::named(&known.field)
             && !settled.parked.iter().any(|parked| parked.field == field)
-            && !(known.decision.is_some() && settled.held.contains(&field))
+            && !(known.decision.is_some() && settled.unsent.contains(&field))
         {
             writes.push(known.settled());
         }
@@ -197,7 +197,7 @@ pub fn adopted(run: &Run<'_>, contact: &Contact, partner: &Partner, merged: &Mer
         link,
         to_crm: &merged.to_crm,
         parked: &merged.parked,
-        held: &merged.held,
+        unsent: &[],
         known_conflicts: &[],
         revive: false,
     };

@@ -10,7 +10,7 @@ use super::merge::{Merged, Rules, Side, Versions, merge};
 use super::plan::Gate;
 use super::report::{Class, Failure, RecordError, Report};
 use super::request::{Direction, RunRequest};
-use super::settings::Settings;
+use super::settings::{Settings, SettingsError};
 use crate::ledger::{Checkpoint, Intent, Unreadable};
 use crate::metakocka::client::{Client, PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment};
@@ -50,6 +50,9 @@ pub enum Stop {
         /// Links in all.
         linked: u64,
     },
+    /// A setting nobody understands.
+    #[error("{0}")]
+    Settings(#[from] SettingsError),
     /// A row of the plugin's own.
     #[error("{0}")]
     Unreadable(#[from] Unreadable),
@@ -64,7 +67,8 @@ impl Stop {
     pub fn failure(&self) -> Failure {
         let code = match self {
             Self::Call(error) => error.code(),
-            Self::Storage(_) => "storage",
+            Self::Storage(_) | Self::Settings(SettingsError::Storage(_)) => "storage",
+            Self::Settings(SettingsError::Unknown { .. }) => "unknown-setting",
             Self::MassDeactivation { .. } => "mass-deactivation",
             Self::Unreadable(_) => "unreadable-ledger",
             Self::NoSuchPlan(_) => "no-such-plan",
@@ -194,7 +198,12 @@ impl<'a> Run<'a> {
         };
         let storage = powers.storage;
         let checkpoint = storage.get_many(crate::ledger::CHECKPOINTS, vec![KIND.to_owned()]).await?;
-        let mut checkpoint = checkpoint.first().map(Checkpoint::read).transpose()?.unwrap_or_default();
+        let newest = storage.changes(crate::crm::COLLECTION, u64::MAX >> 2, 1).await?.next;
+        let mut checkpoint = checkpoint
+            .first()
+            .map(|entry| Checkpoint::read_behind(entry, newest))
+            .transpose()?
+            .unwrap_or_default();
         // A watermark with no change behind it moves up to the present, so that our own writes can follow it.
         for watermark in [&mut checkpoint.pushed, &mut checkpoint.noted] {
             let page = storage.changes(crate::crm::COLLECTION, *watermark, 1).await?;
@@ -202,7 +211,6 @@ impl<'a> Run<'a> {
                 *watermark = page.next;
             }
         }
-        let newest = storage.changes(crate::crm::COLLECTION, u64::MAX >> 2, 1).await?.next;
         let empty = storage.scan(crate::crm::COLLECTION, None, &["status"], 1).await?.is_empty();
         Ok(Self {
             powers,

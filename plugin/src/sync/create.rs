@@ -173,9 +173,11 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
                 }
             }
             Look::Inconclusive(error) => {
-                let ends = error.treatment() == Treatment::StopRun || trouble >= TROUBLE;
-                run.trouble(&candidate.contact.id, &error);
-                if ends {
+                let of_connection = error.treatment() == Treatment::StopRun;
+                if !of_connection {
+                    run.trouble(&candidate.contact.id, &error);
+                }
+                if of_connection || trouble >= TROUBLE {
                     stop = stop.or(Some(Stop::Call(error)));
                 }
                 later.push(candidate);
@@ -616,7 +618,7 @@ fn created(run: &Run<'_>, candidate: &Candidate, id: MkId, read: Option<&Read>) 
         link,
         to_crm: &to_crm,
         parked: &[],
-        held: &[],
+        unsent: &[],
         known_conflicts: &[],
         revive: false,
     };

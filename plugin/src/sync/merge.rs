@@ -191,6 +191,12 @@ impl Merged {
     pub fn writes(&self) -> bool {
         !self.to_crm.is_empty() || !self.to_metakocka.is_empty()
     }
+
+    /// Fields whose value of the CRM has not reached Metakocka, as long as nothing more is sent.
+    #[must_use]
+    pub fn unsent(&self) -> Vec<Field> {
+        self.held.iter().copied().chain(self.to_metakocka.iter().map(|change| change.field)).collect()
+    }
 }
 
 /// Merges field by field.

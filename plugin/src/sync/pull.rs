@@ -366,7 +366,7 @@ fn linked(
         link: next,
         to_crm: &merged.to_crm,
         parked: &merged.parked,
-        held: &merged.held,
+        unsent: &merged.unsent(),
         known_conflicts: known,
         revive,
     };
@@ -385,7 +385,7 @@ fn came_back(run: &Run<'_>, contact: &Contact, link: &Link, partner: &Partner, r
     let mut live = Link { state: LinkState::Live, status: LinkStatus::Pending, ..link.clone() };
     live.base.deactivated = false;
     let settled =
-        Settled { contact, link: live, to_crm: &[], parked: &[], held: &[], known_conflicts: &[], revive };
+        Settled { contact, link: live, to_crm: &[], parked: &[], unsent: &[], known_conflicts: &[], revive };
     let mut writes = apply::settled(run, settled, Some(link));
     writes.extend(read_again(run, contact, partner, true));
     writes

@@ -473,7 +473,7 @@ fn without_update(run: &Run<'_>, pair: &Pair, status: LinkStatus, error: Option<
         link,
         to_crm: &pair.merged.to_crm,
         parked: &pair.merged.parked,
-        held: &pair.merged.held,
+        unsent: &pair.merged.unsent(),
         known_conflicts: &pair.conflicts,
         revive: false,
     };
@@ -569,7 +569,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
         },
         to_crm: &to_crm,
         parked: &again.parked,
-        held: &again.held,
+        unsent: &again.unsent(),
         known_conflicts: &pair.conflicts,
         revive: false,
     };

@@ -12,14 +12,16 @@ use crate::ports::{Pages, Write};
 /// Rows looked at together.
 const PAGE: u32 = 500;
 
-/// Whether this row was written for a wrong key, a network address that is not allowed or a used-up quota.
+/// Whether this row was written for a wrong key, a network address that is not allowed, a used-up quota or an internal
+/// error.
 fn is_of_connection(row: &Quarantined) -> bool {
     row.code == "refused"
         && row
             .reason
             .split_once("(opr_code ")
             .and_then(|(_, rest)| rest.split_once("): "))
-            .is_some_and(|(code, text)| RefusalKind::of(code, text).is_of_connection())
+            .map(|(code, text)| RefusalKind::of(code, text))
+            .is_some_and(|kind| kind.is_of_connection() || kind == RefusalKind::Internal)
 }
 
 /// Takes such rows out of quarantine. A create is on record as planned again, an update as pending, in the commit that

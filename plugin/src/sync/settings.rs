@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::merge::{Policies, Policy};
 use super::request::settings;
 use crate::metakocka::client::Retry;
-use crate::model::Field;
+use crate::model::{Field, country};
 use crate::ports::{Powers, StorageError};
 
 /// The settings of a run.
@@ -25,6 +25,24 @@ pub struct Settings {
     pub default_country: Option<String>,
 }
 
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Storage.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    /// A value this build does not know.
+    #[error(
+        "the setting {key} is {value:?}, which this build does not know: set it again, or to its default"
+    )]
+    Unknown {
+        /// The key.
+        key: String,
+        /// What stands there.
+        value: String,
+    },
+}
+
 /// Where the companies are whose ERP this is.
 const HOME: &str = "SI";
 
@@ -36,9 +54,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// When storage fails. A value that makes no sense was refused when it was set; should one be here anyway, the
-    /// default counts.
-    pub async fn read(powers: Powers<'_>) -> Result<Self, StorageError> {
+    /// When storage fails, or when a value makes no sense to this build: there is no default for what somebody has set.
+    pub async fn read(powers: Powers<'_>) -> Result<Self, SettingsError> {
         let mut keys: Vec<String> = [
             "contacts.policy",
             "contacts.rename",
@@ -54,30 +71,32 @@ impl Settings {
         .to_vec();
         keys.extend(Field::ALL.iter().map(|field| format!("contacts.policy.{field}")));
         let values = settings(powers, &keys).await?;
-        let number = |key: &str| values.get(key).and_then(|text| text.parse::<u64>().ok());
+        let number = |key| known(&values, key, |text| text.parse::<u64>().ok());
+        let word = |key, no, yes| {
+            known(&values, key, |text| if text == yes { Some(true) } else { (text == no).then_some(false) })
+        };
         let mut retry = Retry::default();
-        if let Some(value) = number("retry.max-retries") {
+        if let Some(value) = number("retry.max-retries")? {
             retry.max_retries = u32::try_from(value).unwrap_or(u32::MAX);
         }
-        retry.base_delay_ms = number("retry.base-delay-ms").unwrap_or(retry.base_delay_ms);
-        retry.max_delay_ms = number("retry.max-delay-ms").unwrap_or(retry.max_delay_ms);
-        if let Some(text) = values.get("retry.exponential") {
-            retry.exponential = text == "true";
-        }
+        retry.base_delay_ms = number("retry.base-delay-ms")?.unwrap_or(retry.base_delay_ms);
+        retry.max_delay_ms = number("retry.max-delay-ms")?.unwrap_or(retry.max_delay_ms);
+        retry.exponential = word("retry.exponential", "false", "true")?.unwrap_or(retry.exponential);
+        let is_country = |text: &str| country::code(text).map(|_| text.trim().to_owned());
         Ok(Self {
-            send_renames: values.get("contacts.rename").is_some_and(|text| text == "send"),
-            separate_companies: values.get("contacts.same-company").is_some_and(|text| text == "separate"),
-            default_country: values.get("contacts.default-country").cloned(),
-            policies: policies(&values),
+            send_renames: word("contacts.rename", "review", "send")?.unwrap_or_default(),
+            separate_companies: word("contacts.same-company", "review", "separate")?.unwrap_or_default(),
+            default_country: known(&values, "contacts.default-country", is_country)?,
+            policies: policies(&values)?,
             retry,
-            settle_ms: number("create.settle-seconds").map(|seconds| seconds.saturating_mul(1_000)),
+            settle_ms: number("create.settle-seconds")?.map(|seconds| seconds.saturating_mul(1_000)),
         })
     }
 
     /// The country of contacts that name none: the vendor asks for one (`add_partner.md`), and leaving it out means at home.
     #[must_use]
     pub fn home(&self) -> &str {
-        self.default_country.as_deref().map(str::trim).filter(|text| !text.is_empty()).unwrap_or(HOME)
+        self.default_country.as_deref().unwrap_or(HOME)
     }
 
     /// How long an unclear write must rest, milliseconds.
@@ -100,17 +119,22 @@ impl Settings {
     }
 }
 
-fn policies(values: &BTreeMap<String, String>) -> Policies {
-    let mut policies = Policies {
-        kind: values.get("contacts.policy").and_then(|text| Policy::named(text)),
-        fields: Vec::new(),
-    };
+/// A setting as this build understands it; `None` when it is not set.
+fn known<T>(
+    values: &BTreeMap<String, String>,
+    key: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, SettingsError> {
+    let Some(text) = values.get(key) else { return Ok(None) };
+    read(text).map(Some).ok_or_else(|| SettingsError::Unknown { key: key.to_owned(), value: text.clone() })
+}
+
+fn policies(values: &BTreeMap<String, String>) -> Result<Policies, SettingsError> {
+    let mut policies =
+        Policies { kind: known(values, "contacts.policy", Policy::named)?, fields: Vec::new() };
     for field in Field::ALL {
-        if let Some(policy) =
-            values.get(&format!("contacts.policy.{field}")).and_then(|text| Policy::named(text))
-        {
-            policies.fields.push((field, policy));
-        }
+        let policy = known(values, &format!("contacts.policy.{field}"), Policy::named)?;
+        policies.fields.extend(policy.map(|policy| (field, policy)));
     }
-    policies
+    Ok(policies)
 }

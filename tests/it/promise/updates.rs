@@ -1,5 +1,6 @@
 //! Updates that were ignored or refused count as what they are, and one that adds a row adds it once.
 
+use host_harness::store::{Change, Collection};
 use metakocka_sync::sync::report::Report;
 use metakocka_sync::sync::request::Direction;
 use proof::records::contact;
@@ -138,4 +139,61 @@ fn no_record_content_is_in_a_log_line() {
             }
         }
     });
+}
+
+/// A person's decision stays until it is carried out, however its update ends.
+#[test]
+fn a_decision_outlives_an_update_that_did_not_arrive() {
+    let refusal = |code: &str, text: &str| json!([{ "match": "update_partner", "fault": "opr-1-without-commit", "opr_code": code, "text": text }]);
+    let faults = [
+        json!([{ "match": "update_partner", "fault": "quota-exceeded" }]),
+        json!([{ "match": "update_partner", "fault": "bad-credentials" }]),
+        json!([{ "match": "update_partner", "fault": "address-not-allowed" }]),
+        json!([{ "match": "update_partner", "fault": "internal-error" }]),
+        json!([{ "match": "update_partner", "fault": "drop-before" }]),
+        json!([{ "match": "update_partner", "fault": "drop-members", "members": ["partner_delivery_address_list"] }]),
+        json!([{ "match": "get_partner", "fault": "quota-exceeded" }]),
+        refusal("2", "Street is not valid."),
+    ];
+    for (number, fault) in faults.iter().enumerate() {
+        alone(async {
+            let world = World::new().await;
+            world.set("contacts.policy", json!("manual")).await;
+            in_step(&world, [2]).await;
+            let id = partner_of(&world, FIRST).await;
+            world.edit_contact(FIRST, json!({ "street": "Naša pot 1" })).await;
+            world.edit_row(&id, "partner_delivery_address_list", json!({ "street": "Njihova pot 2" }));
+            let _ = world.to_rest(BOTH).await.unwrap();
+            let conflicts = world.entries(Collection::Conflicts).await;
+            let [(conflict, _)] = &conflicts[..] else { panic!("{fault}: {conflicts:?}") };
+            let decided = json!({ "decision": "crm" }).to_string();
+            world.write(Collection::Conflicts, &conflict.id, Change::Merge(decided.into())).await;
+            world.sandbox().faults(fault).unwrap();
+            let report = world.sync(BOTH).await;
+            let left = world.entries(Collection::Conflicts).await;
+            assert!(
+                left.iter().all(|(_, row)| row["decision"] == "crm") && left.len() == 1,
+                "{fault}: {left:?} {report:?}"
+            );
+            world.sandbox().faults(&json!([])).unwrap();
+            world.wire.deliver().await;
+            world.clock.set(world.clock.get() + 1_000_000);
+            if number == faults.len() - 1 || fault[0]["fault"] == "drop-members" {
+                // Given up with its reason: a person says that it may be tried again.
+                for (row, _) in world.entries(Collection::Quarantine).await {
+                    let retry = json!({ "retry": true }).to_string();
+                    world.write(Collection::Quarantine, &row.id, Change::Merge(retry.into())).await;
+                }
+            }
+            world.to_rest(BOTH).await.unwrap();
+            let street = |record: &Value, list: &str| record[list][0]["street"].clone();
+            assert_eq!(
+                street(&partner(&world, &id), "partner_delivery_address_list"),
+                "Naša pot 1",
+                "{fault}"
+            );
+            assert_eq!(stored(&world, FIRST).await["street"], "Naša pot 1", "{fault}");
+            assert!(world.entries(Collection::Conflicts).await.is_empty(), "{fault}");
+        });
+    }
 }

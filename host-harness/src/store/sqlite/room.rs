@@ -40,6 +40,8 @@ pub(super) struct Question {
     sql: Cow<'static, str>,
     /// The expression of the bodies in it.
     body: String,
+    /// Rows whose id names nothing are handed over under a stand-in; else they are left out.
+    stand_ins: bool,
     binds: Vec<Bind>,
 }
 
@@ -52,6 +54,12 @@ enum Bind {
 impl Question {
     pub(super) fn text(mut self, text: String) -> Self {
         self.binds.push(Bind::Text(text));
+        self
+    }
+
+    /// Wants stand-ins for rows whose id names nothing. Only where nothing is asked for by the ids that come back.
+    fn with_stand_ins(mut self) -> Self {
+        self.stand_ins = true;
         self
     }
 
@@ -111,7 +119,7 @@ impl Room {
 
     /// A question whose whole bodies are wanted.
     pub(super) fn ask(&self, shape: &'static Shape, sql: &'static str) -> Question {
-        Question { shape, sql: sql.into(), body: sql::whole(shape), binds: Vec::new() }
+        Question { shape, sql: sql.into(), body: sql::whole(shape), stand_ins: false, binds: Vec::new() }
     }
 
     /// The entries that answer a question.
@@ -168,7 +176,7 @@ impl Room {
         let mut answers = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(RowsError::of)? {
             let number: i64 = if row.len() > 1 { row.try_get(1).map_err(RowsError::of)? } else { 0 };
-            if let Some(entry) = self.entry(question.shape, &row)? {
+            if let Some(entry) = self.entry(question, &row)? {
                 answers.push((usize::try_from(number).unwrap_or_default(), entry));
             }
         }
@@ -176,16 +184,22 @@ impl Room {
     }
 
     /// The entry of a row, unless no question could ever name it.
-    fn entry(&self, shape: &Shape, row: &SqliteRow) -> Result<Option<Entry>, RowsError> {
+    fn entry(&self, question: &Question, row: &SqliteRow) -> Result<Option<Entry>, RowsError> {
+        let shape = question.shape;
         let bytes: &[u8] = row.try_get_unchecked(0).map_err(RowsError::of)?;
         let text = spoiled::marked(bytes);
         let (id, revision, modified, body): (Cow<'_, str>, u64, Option<Cow<'_, str>>, Option<&RawValue>) =
             serde_json::from_str(&text).map_err(|_| RowsError::Spoiled)?;
-        if !spoiled::names_a_row(&id) {
-            tracing::warn!("a row of {} is left out: its id is no text", shape.table);
-            return Ok(None);
-        }
         let deleted = body.is_none();
+        if !spoiled::names_a_row(&id) {
+            return Ok(question.stand_ins.then(|| Entry {
+                id: spoiled::stand_in(&id),
+                revision,
+                modified_at: time::parse(&modified.unwrap_or_default()),
+                deleted,
+                body: if deleted { Vec::new() } else { spoiled::without_id(revision) },
+            }));
+        }
         let body = match body.map(RawValue::get) {
             None => Vec::new(),
             Some(body) => match spoiled::instead(shape, body) {
@@ -275,7 +289,13 @@ impl Storage for Room {
             self.ask(shape, &sql::of(collection)?.scan)
         } else {
             let body = sql::body(shape, members)?;
-            Question { shape, sql: sql::scan_of(shape, &body).into(), body, binds: Vec::new() }
+            Question {
+                shape,
+                sql: sql::scan_of(shape, &body).into(),
+                body,
+                stand_ins: false,
+                binds: Vec::new(),
+            }
         };
         let rows = self.read(&question.text(after).number(limit)).await?;
         Ok(rows.into_iter().map(|(_, entry)| entry).collect())
@@ -302,7 +322,8 @@ impl Storage for Room {
             .await;
         let newest: i64 = newest.and_then(|row| row.try_get(0)).map_err(storage_error)?;
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let question = self.ask(collection.shape(), &sql::CONTACT_CHANGES).number(after).number(limit);
+        let question = self.ask(collection.shape(), &sql::CONTACT_CHANGES).with_stand_ins();
+        let question = question.number(after).number(limit);
         let entries: Vec<Entry> = self.read(&question).await?.into_iter().map(|(_, entry)| entry).collect();
         let next = entries.last().map_or(u64::try_from(newest).unwrap_or_default(), |entry| entry.revision);
         Ok(ChangePage { entries, next })

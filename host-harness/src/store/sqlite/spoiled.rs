@@ -6,9 +6,10 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
+use crate::json_text::has_half_character;
 use crate::store::UNREADABLE;
 use crate::store::catalog::Shape;
-use crate::store::record::has_half_character;
+use crate::store::limits::LONGEST_ID;
 
 /// Stands for bytes that are no text; a noncharacter, which no text holds.
 const NO_TEXT: char = '\u{10ffff}';
@@ -28,9 +29,25 @@ pub(super) fn marked(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(marked)
 }
 
-/// Whether this id can name a row in a question: SQLite's JSON ends a text at U+0000.
+/// Whether this id can name a row in a question: SQLite's JSON ends a text at U+0000, and no question holds a longer one.
 pub(super) fn names_a_row(id: &str) -> bool {
-    !id.contains([NO_TEXT, '\0'])
+    !id.is_empty() && id.len() <= LONGEST_ID && !id.contains([NO_TEXT, '\0'])
+}
+
+/// What a row whose id names nothing is called when it has to be spoken of.
+pub(super) fn stand_in(id: &str) -> String {
+    let visible: String = id.chars().map(|c| if c == NO_TEXT { '\u{fffd}' } else { c }).collect();
+    let visible: String = visible.escape_debug().take(100).collect();
+    format!("$id:{visible}")
+}
+
+/// Its body.
+pub(super) fn without_id(revision: u64) -> Vec<u8> {
+    let why = format!(
+        "id: no text of 1 to {LONGEST_ID} bytes without U+0000, so nobody can ask for it; the row has revision {revision}: give \
+         it another id or delete it"
+    );
+    json!({ UNREADABLE: why }).to_string().into_bytes()
 }
 
 /// What to hand over instead of this body, when it is none.

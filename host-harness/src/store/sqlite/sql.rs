@@ -96,10 +96,12 @@ pub(super) fn careful(shape: &Shape, statement: &str, body: &str) -> String {
     }
     let body_or_why = format!("CASE {} ELSE {body} END", cases.join(" "));
     let id = format!("json_quote(t.{})", shape.id);
-    // An id nobody can ask for: whoever reads the row leaves it out.
-    let id_or_none = format!(r#"CASE typeof(t.{}) WHEN 'text' THEN {id} ELSE '"\u0000"' END"#, shape.id);
-    let careful = entry(shape, &body_or_why).replacen(&id, &id_or_none, 1);
-    statement.replace(&entry(shape, body), &careful)
+    // An id nobody can ask for, its bytes as hexadecimal digits. Tombstones can have one too.
+    let id_or_bytes = format!(
+        r#"CASE typeof(t.{column}) WHEN 'text' THEN {id} ELSE '"\u0000'||hex(t.{column})||'"' END"#,
+        column = shape.id
+    );
+    statement.replace(&entry(shape, body), &entry(shape, &body_or_why)).replace(&id, &id_or_bytes)
 }
 
 /// Changes of a CRM collection, its tombstones among them: `?3` after, `?4` limit.
