@@ -148,9 +148,22 @@ pub fn tax_key(value: &str, country: &str) -> Option<String> {
 
 /// What people write beside a number, in front of it or behind it.
 fn without_words(number: &str) -> &str {
-    const BEFORE: [&str; 9] =
-        ["IDZADDV", "DAVČNAŠTEVILKA", "DAVČNAŠT", "VATNO", "VATID", "USTIDNR", "DDV", "VAT", "UID"];
-    const BEHIND: [&str; 6] = ["MWST", "TVA", "IVA", "DDV", "PDV", "VAT"];
+    const BEFORE: [&str; 13] = [
+        "IDZADDV",
+        "DAVČNAŠTEVILKA",
+        "DAVČNAŠT",
+        "DAVCNASTEVILKA",
+        "DAVCNAST",
+        "OIB",
+        "PIB",
+        "VATNO",
+        "VATID",
+        "USTIDNR",
+        "DDV",
+        "VAT",
+        "UID",
+    ];
+    const BEHIND: [&str; 8] = ["NIZAVEZANEC", "ZAVEZANEC", "MWST", "TVA", "IVA", "DDV", "PDV", "VAT"];
     let number = BEHIND.into_iter().find_map(|word| number.strip_suffix(word)).unwrap_or(number);
     BEFORE.into_iter().find_map(|word| number.strip_prefix(word)).unwrap_or(number)
 }
@@ -185,7 +198,8 @@ pub fn email_keys(value: &str) -> Vec<String> {
 
 fn email_key(address: &str) -> Option<String> {
     let address = address.trim_matches(['\'', '.', ':']).to_lowercase();
-    let address = address.strip_prefix("mailto:").unwrap_or(&address);
+    // What stands before it in a link or a list.
+    let address = address.rsplit_once(':').map_or(address.as_str(), |(_, address)| address);
     let (local, domain) = address.rsplit_once('@')?;
     if local.is_empty() || domain.is_empty() || local.contains('@') {
         return None;

@@ -24,42 +24,6 @@ pub struct Checkpoint {
     pub revision: Option<u64>,
 }
 
-/// When the list of a kind was last read for records that no look-up finds. A row of its own: it is stored in the middle of a
-/// page, where the watermarks of the run must not be, or what the page still holds would never travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpellingsRead {
-    /// Milliseconds since 1970.
-    pub at: u64,
-}
-
-impl SpellingsRead {
-    /// The id of its row.
-    #[must_use]
-    pub fn id(kind: &str) -> String {
-        format!("{kind}.spellings")
-    }
-
-    /// Reads the entry.
-    ///
-    /// # Errors
-    ///
-    /// When it is damaged or of a newer build.
-    pub fn read(entry: &Entry) -> Result<Self, Unreadable> {
-        body(CHECKPOINTS, entry)
-    }
-
-    /// The write that stores it. Whatever is there: two runs that read the list at once are both right.
-    #[must_use]
-    pub fn write(&self, kind: &str) -> Write {
-        Write {
-            collection: CHECKPOINTS,
-            id: Self::id(kind),
-            expect: Expect::Any,
-            change: Change::Put(serde_json::to_vec(self).unwrap_or_default()),
-        }
-    }
-}
-
 impl Checkpoint {
     /// Reads the entry.
     ///

@@ -13,7 +13,6 @@ mod unreadable;
 pub use base::Base;
 pub use checkpoint::CHECKPOINTS;
 pub use checkpoint::Checkpoint;
-pub use checkpoint::SpellingsRead;
 pub use conflict::CONFLICTS;
 pub use conflict::{Conflict, Decision};
 pub use history::{HISTORY, Overwritten};

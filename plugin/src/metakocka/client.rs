@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::{Value, json};
 
+use super::absence::{Absence, must_tell};
 use super::elements::{ListError, ListReader, read_all};
 use super::envelope::Envelope;
 use super::outcome::{CallError, RefusalKind, WriteOutcome};
@@ -96,6 +97,20 @@ impl PartnerKey {
     }
 }
 
+/// How many partners an answer says that it holds (`get_partner.md`: `partner_list_count`).
+#[must_use]
+pub fn announced(envelope: &Envelope) -> Option<u64> {
+    envelope.text("partner_list_count").and_then(|text| text.trim().parse().ok())
+}
+
+/// An answer that holds fewer partners than it says tells nothing about those it does not hold.
+fn must_hold(envelope: &Envelope, elements: u64) -> Result<(), CallError> {
+    match announced(envelope) {
+        Some(announced) if announced > elements => Err(says_nothing()),
+        _ => Ok(()),
+    }
+}
+
 /// A partner as it was read, with its bytes.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -114,8 +129,8 @@ pub struct Client<'a> {
     retry: Retry,
     calls: Cell<u64>,
     chance: RefCell<IdMaker>,
-    /// Whether this session has seen a good answer: only then an unknown refusal of a look-up may mean "none".
-    proven: Cell<bool>,
+    /// What an unknown refusal of a look-up means.
+    pub(super) absence: Absence,
     /// Why nothing more is sent in this run: key, network address or quota were refused, or the other side wants to be
     /// left alone for longer than a run waits.
     closed: RefCell<Option<CallError>>,
@@ -131,7 +146,7 @@ impl<'a> Client<'a> {
             retry,
             calls: Cell::new(0),
             chance,
-            proven: Cell::new(false),
+            absence: Absence::default(),
             closed: RefCell::default(),
         }
     }
@@ -157,7 +172,6 @@ impl<'a> Client<'a> {
         if !envelope.has_list() {
             return Err(says_nothing());
         }
-        self.proven.set(true);
         Ok(warehouses.len())
     }
 
@@ -168,12 +182,9 @@ impl<'a> Client<'a> {
     /// Never for "none": that is an empty list.
     pub async fn partners(&self, key: &PartnerKey) -> Result<Vec<Read>, CallError> {
         let body = self.read(path::GET_PARTNER, &key.body()).await?;
-        self.partner_list(&body).await
-    }
-
-    async fn partner_list(&self, body: &[u8]) -> Result<Vec<Read>, CallError> {
-        let (elements, envelope) = read_all(PARTNER_LIST, body).map_err(protocol)?;
-        self.must_tell(&envelope).await?;
+        let (elements, envelope) = read_all(PARTNER_LIST, &body).map_err(protocol)?;
+        must_tell(self, &envelope, Some(key)).await?;
+        must_hold(&envelope, elements.len() as u64)?;
         elements
             .into_iter()
             .map(|bytes| Partner::read(&bytes).map(|partner| Read { partner, bytes }))
@@ -181,32 +192,40 @@ impl<'a> Client<'a> {
             .map_err(|problem| CallError::Record(problem.reason))
     }
 
-    /// Whether an answer to `get_partner` tells which partners there are. It does when it holds the list, be it empty.
-    /// Zero matches are a refusal with `opr_code` 2 (`get_partner.md`); in a language we do not know it counts only
-    /// when the same session has shown that credentials and rights are good. Nothing else means absence.
-    ///
-    /// # Errors
-    ///
-    /// When it tells nothing.
-    pub async fn must_tell(&self, envelope: &Envelope) -> Result<(), CallError> {
-        let Some(refusal) = envelope.refusal() else {
-            if !envelope.has_list() {
-                return Err(says_nothing());
-            }
-            self.proven.set(true);
-            return Ok(());
-        };
-        match refusal.kind {
-            RefusalKind::NotFound => Ok(()),
-            RefusalKind::Business if refusal.code == "2" => {
-                if !self.proven.get() {
-                    Box::pin(self.probe()).await?;
+    /// The partners an answer holds, whatever else it says: for finding out what its words mean.
+    pub(super) async fn asked_plainly(&self, key: &PartnerKey) -> Result<Vec<Read>, CallError> {
+        let body = self.read(path::GET_PARTNER, &key.body()).await?;
+        let (elements, _) = read_all(PARTNER_LIST, &body).map_err(protocol)?;
+        let reads = elements.into_iter().filter_map(|bytes| {
+            let partner = Partner::read(&bytes).ok()?;
+            Some(Read { partner, bytes })
+        });
+        Ok(reads.collect())
+    }
+
+    /// The first partner of the list that gives an answer.
+    pub(super) async fn first_of_list<T>(
+        &self,
+        of: impl Fn(&Read) -> Option<T>,
+    ) -> Result<Option<T>, CallError> {
+        let survey = async |response: &Response| {
+            let mut first = None;
+            let visit = |element: &[u8]| {
+                if first.is_none()
+                    && let Ok(partner) = Partner::read(element)
+                {
+                    first = of(&Read { partner, bytes: element.to_vec() });
                 }
-                Ok(())
-            }
-            // A look-up names nothing that could be wrong with a record: the next one would be refused too.
-            _ => Err(CallError::refused(refusal)),
-        }
+            };
+            self.each_partner(response, visit).await?;
+            Ok(first)
+        };
+        Ok(self.scan_partners(survey).await?.1)
+    }
+
+    /// Names a partner that is linked, so that it should be there.
+    pub fn knows(&self, id: MkId) {
+        self.absence.knows(id);
     }
 
     /// Every partner of the company, in one answer to be read in pieces (`get_partner.md` without a key). `survey` goes
@@ -219,16 +238,12 @@ impl<'a> Client<'a> {
         &self,
         survey: impl AsyncFn(&Response) -> Result<T, CallError>,
     ) -> Result<(Response, T), CallError> {
-        let scanned = self
-            .retrying(path::GET_PARTNER, async || {
-                let response =
-                    self.judged(path::GET_PARTNER, &json!({}), Lane::Scan, SCAN_TIMEOUT_MS).await?;
-                let found = survey(&response).await?;
-                Ok((response, found))
-            })
-            .await?;
-        self.proven.set(true);
-        Ok(scanned)
+        self.retrying(path::GET_PARTNER, async || {
+            let response = self.judged(path::GET_PARTNER, &json!({}), Lane::Scan, SCAN_TIMEOUT_MS).await?;
+            let found = survey(&response).await?;
+            Ok((response, found))
+        })
+        .await
     }
 
     /// Goes through the elements of a scan's answer, from its first byte, and checks that it tells which partners there are.
@@ -244,6 +259,7 @@ impl<'a> Client<'a> {
     ) -> Result<Envelope, CallError> {
         response.body.rewind();
         let mut reader = ListReader::new(PARTNER_LIST);
+        let mut elements = 0_u64;
         loop {
             let piece = response.body.read(SCAN_PIECE).await.map_err(|error| transport(&error))?;
             if piece.is_empty() {
@@ -251,11 +267,16 @@ impl<'a> Client<'a> {
             }
             reader.feed(&piece);
             while let Some(element) = reader.next_element().map_err(protocol)? {
+                elements += 1;
                 visit(element);
             }
         }
         let envelope = reader.finish().map_err(protocol)?;
-        self.must_tell(&envelope).await?;
+        must_tell(self, &envelope, None).await?;
+        // A list that holds some of them tells at least of those.
+        if elements == 0 {
+            must_hold(&envelope, 0)?;
+        }
         Ok(envelope)
     }
 
@@ -484,7 +505,7 @@ fn is_possible(id: &MkId) -> bool {
 }
 
 /// HTTP 200 with neither a list nor a refusal.
-fn says_nothing() -> CallError {
+pub(super) fn says_nothing() -> CallError {
     CallError::Unreadable("neither a list nor a reason why there is none".to_owned())
 }
 

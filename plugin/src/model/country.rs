@@ -14,6 +14,9 @@ pub const HOME: &str = "SI";
 /// Words some put before a country's name.
 const TITLES: [&str; 6] = ["republika", "republicof", "republik", "kraljevina", "kingdomof", "the"];
 
+/// The same, shortened to a word of its own.
+const ABBREVIATED: [&str; 3] = ["r", "rep", "republ"];
+
 struct Row {
     code: &'static str,
     long: &'static str,
@@ -42,15 +45,44 @@ fn letters(text: &str) -> String {
 /// The ISO code of a country by any spelling of it; `None` for what no country is called.
 #[must_use]
 pub fn code(name: &str) -> Option<&'static str> {
-    let name = letters(name);
+    one(name).or_else(|| parts(name))
+}
+
+/// The country of a text that is one name, with or without a title before it.
+fn one(name: &str) -> Option<&'static str> {
+    let words = folded(name);
+    let name = words.replace(' ', "");
     if name.is_empty() {
         return None;
     }
-    named(&name).or_else(|| {
+    let titled = || {
         // Longer than a code: "republik" before an "a" is no Austria.
         let rest = |title| name.strip_prefix(title).filter(|rest| rest.len() > 3);
         TITLES.into_iter().find_map(|title| named(rest(title)?))
-    })
+    };
+    let abbreviated = || {
+        let (title, rest) = words.split_once(' ')?;
+        ABBREVIATED.contains(&title).then(|| named(&rest.replace(' ', "")))?
+    };
+    named(&name).or_else(titled).or_else(abbreviated)
+}
+
+/// The country of a text that says it more than once, in parts: `SI - Slovenija`, `Österreich (AT)`, `Slovenia, Republic
+/// of`. All parts name the same one, or are a title.
+fn parts(name: &str) -> Option<&'static str> {
+    let mut country = None;
+    for part in name.split([',', '(', ')', '/', '-', '–', '|', ':']) {
+        let bare = letters(part);
+        if bare.is_empty() || TITLES.contains(&bare.as_str()) {
+            continue;
+        }
+        let named = one(part)?;
+        if country.is_some_and(|before| before != named) {
+            return None;
+        }
+        country = Some(named);
+    }
+    country
 }
 
 fn named(name: &str) -> Option<&'static str> {
@@ -150,12 +182,37 @@ mod tests {
             ("Türkei", "TR"),
             ("NZL", "NZ"),
             ("Republika Srbija", "RS"),
+            ("R Slovenija", "SI"),
+            ("R. Slovenija", "SI"),
+            ("Rep. Slovenija", "SI"),
+            ("SI - Slovenija", "SI"),
+            ("SI-Slovenija", "SI"),
+            ("Словенија", "SI"),
+            ("Slovenia, Republic of", "SI"),
+            ("AT - Österreich", "AT"),
+            ("Österreich (AT)", "AT"),
+            ("RH", "HR"),
+            ("Nemčija / Germany", "DE"),
         ] {
             assert_eq!(code(name), Some(expected), "{name}");
         }
-        for name in
-            ["", " ", "Atlantida", "Slov", "Republika Srbska", "70", "ZZ", "neznano", "-", "republika"]
-        {
+        for name in [
+            "",
+            " ",
+            "SI - Avstrija",
+            "Atlantida (SI)",
+            "- -",
+            "r",
+            "Rep.",
+            "Atlantida",
+            "Slov",
+            "Republika Srbska",
+            "70",
+            "ZZ",
+            "neznano",
+            "-",
+            "republika",
+        ] {
             assert_eq!(code(name), None, "{name}");
         }
     }

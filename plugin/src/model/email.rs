@@ -15,9 +15,14 @@ pub(super) fn addresses(value: &str) -> Vec<String> {
         })
         // A slash may stand in an address, but not between two.
         .flat_map(|part| if part.matches('@').count() > 1 { part.split('/') } else { part.split('\0') })
-        .map(|part| part.strip_prefix("mailto:").unwrap_or(part).trim_matches(['.', ':', '\'']).to_owned())
+        .map(|part| without_scheme(part).trim_matches(['.', ':', '\'']).to_owned())
         .filter(|part| !part.is_empty())
         .collect()
+}
+
+/// Without what stands before an address in a link or a list (`mailto:`, `E-mail:`), which no address holds.
+fn without_scheme(part: &str) -> &str {
+    part.rsplit_once(':').map_or(part, |(_, address)| if address.contains('@') { address } else { part })
 }
 
 /// The key of one address: NFC, lower case, the domain in its ASCII form; `None` when mail could not be sent to it.

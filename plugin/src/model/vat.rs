@@ -50,10 +50,27 @@ const ALIASES: [(&str, &str); 4] = [("GR", "EL"), ("XI", "GB"), ("CHE", "CHE"), 
 const GUESTS: [(&str, &str); 3] = [("XI", "GB"), ("IM", "GB"), ("MC", "FR")];
 
 /// What some write before a number.
-const LABELS: [&str; 9] = ["IDZADDV", "IDDDV", "DDV", "VATNO", "VATID", "VAT", "USTIDNR", "USTID", "UID"];
+const LABELS: [&str; 16] = [
+    "IDZADDV",
+    "IDDDV",
+    "DDV",
+    "DAVCNASTEVILKA",
+    "DAVČNAŠTEVILKA",
+    "DAVČNAŠT",
+    "DAVCNAST",
+    "DŠ",
+    "OIB",
+    "PIB",
+    "VATNO",
+    "VATID",
+    "VAT",
+    "USTIDNR",
+    "USTID",
+    "UID",
+];
 
 /// What some countries put behind it.
-const ENDINGS: [&str; 4] = ["MWST", "TVA", "IVA", "MVA"];
+const ENDINGS: [&str; 7] = ["MWST", "TVA", "IVA", "MVA", "DDV", "NIZAVEZANEC", "ZAVEZANEC"];
 
 type Form = (&'static str, &'static str, &'static [&'static str]);
 

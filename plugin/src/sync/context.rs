@@ -5,16 +5,16 @@ use std::cell::{Cell, RefCell, RefMut};
 use futures_util::{StreamExt, stream};
 
 use super::effect::Effect;
-use super::identity::Identity;
+use super::listed::Listed;
 use super::merge::{Merged, Rules, Side, Versions, merge};
 use super::plan::Gate;
 use super::report::{Class, Failure, RecordError, Report};
 use super::request::{Direction, RunRequest};
 use super::settings::{Settings, SettingsError};
-use crate::ledger::{Checkpoint, Intent, Unreadable};
+use crate::ledger::{Checkpoint, Intent, Link, LinkState, Unreadable};
 use crate::metakocka::client::{Client, PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment};
-use crate::model::{ById, CrmId, Field, IdMaker, IdSet, MkId, Time};
+use crate::model::{ById, CrmId, Field, IdMaker, IdSet, Time};
 use crate::ports::{Category, Change, Commit, Expect, Level, Powers, StorageError, Write};
 
 /// The kind this build keeps in step.
@@ -165,12 +165,10 @@ pub struct Run<'a> {
     decided: RefCell<IdSet<CrmId>>,
     /// Contacts whose link the stored plan has made.
     admitted: RefCell<IdSet<CrmId>>,
-    /// When the list was last read for partners that no look-up finds, as far as this run knows; milliseconds since 1970.
-    pub spellings_read: Cell<Option<u64>>,
-    /// The record whose look-up the list just read has answered, and the answer: it holds for the next window only.
-    pub answered: RefCell<Option<(CrmId, Vec<Read>)>>,
-    /// In a plan, which stores nothing of the kind: partners that no look-up finds.
-    pub other_spellings: RefCell<Vec<(MkId, Identity)>>,
+    /// Whether this run has gone through the whole list of partners: what has no contact is in `seen`.
+    pub has_scanned: Cell<bool>,
+    /// What the list holds for the contacts about to be created.
+    pub listed: RefCell<Listed>,
     /// Commits of others met so far: as long as it stays the same, what was read is still so.
     foreign: Cell<u64>,
     /// Whether any conflict is stored.
@@ -212,10 +210,20 @@ impl<'a> Run<'a> {
             }
         }
         let empty = storage.scan(crate::crm::COLLECTION, None, &["status"], 1).await?.is_empty();
+        let client = Client::new(powers, settings.retry);
+        // Some link will do: what it holds tells whether "none" is believed.
+        for entry in storage.scan(crate::ledger::LINKS, None, &[], 1).await? {
+            // One that cannot be read stops the run where it is needed.
+            if let Ok(link) = Link::read(&entry)
+                && link.state == LinkState::Live
+            {
+                client.knows(link.partner);
+            }
+        }
         Ok(Self {
             powers,
             request,
-            client: Client::new(powers, settings.retry),
+            client,
             settings,
             gate,
             began,
@@ -230,9 +238,8 @@ impl<'a> Run<'a> {
             matched: RefCell::default(),
             decided: RefCell::default(),
             admitted: RefCell::default(),
-            spellings_read: Cell::default(),
-            answered: RefCell::default(),
-            other_spellings: RefCell::default(),
+            has_scanned: Cell::default(),
+            listed: RefCell::default(),
             foreign: Cell::new(0),
             counted: RefCell::default(),
             troubled: RefCell::default(),

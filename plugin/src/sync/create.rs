@@ -15,13 +15,14 @@ use super::adopt::{Adoption, Linked};
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
+use super::identity::{Bond, Identity};
 use super::link::{links_of, links_with};
+use super::listed::read_list;
 use super::look::{Candidate, Look, add_new, is_hit, judge, look_up, lookup_keys, only_one_claims};
 use super::merge::{Replacement, Side};
 use super::plan::{Action, Item, PlannedField};
 use super::reconcile::reconcile;
 use super::report::{Class, RecordError};
-use super::spelling::learn;
 use super::unclear::{keep_open, refresh};
 use super::unreadable::Contacts;
 use crate::crm::Contact;
@@ -44,7 +45,7 @@ pub async fn create(run: &Run<'_>, contacts: Vec<Contact>) -> Result<(), Stop> {
     if contacts.is_empty() {
         return Ok(());
     }
-    learn(run, &contacts).await?;
+    read_list(run, &contacts).await?;
     let candidates = contacts.into_iter().map(|contact| {
         let fields = contact.fields(None);
         let intent = Intent::new(contact.id.clone(), &fields, run.now());
@@ -486,10 +487,13 @@ fn judge_send(
     linked: &ById<MkId, Link>,
 ) -> Outcome {
     let reason = match sent {
-        Sent::Created(id) => {
-            let read = found.into_iter().find(|read| read.partner.id == id);
-            let (writes, effect) = created(run, candidate, id, read.as_ref());
-            return Outcome::Over(writes, effect, None);
+        Sent::Created(ref id) => {
+            let read = found.iter().find(|read| read.partner.id == *id);
+            if read.is_none_or(|read| is_what_was_sent(candidate, read)) {
+                let (writes, effect) = created(run, candidate, id.clone(), read);
+                return Outcome::Over(writes, effect, None);
+            }
+            format!("the answer names partner {id}, which is another one")
         }
         Sent::Withheld(_) => return Outcome::Open(candidate.intent.clone()),
         Sent::Refused(ref reason) | Sent::Unknown(ref reason) => reason.clone(),
@@ -530,6 +534,13 @@ fn judge_send(
             Outcome::Open(intent)
         }
     }
+}
+
+/// Whether the partner an answer names can be the one that was sent: an id that belongs to another company would hand it
+/// this contact's edits.
+fn is_what_was_sent(candidate: &Candidate, read: &Read) -> bool {
+    let (sent, stored) = (Identity::of(&candidate.fields), Identity::of_read(read));
+    sent.bond(&stored) != Bond::Contradiction && sent.is_called_like(&stored)
 }
 
 /// Our create was carried out, but another run has written the intent or the link meanwhile. What we know is certain: the

@@ -72,12 +72,6 @@ impl Identity {
         self.tax.is_some() || self.registration.is_some()
     }
 
-    /// Whether a look-up can ask for it.
-    #[must_use]
-    pub const fn can_be_found(&self) -> bool {
-        self.tax.is_some() || !self.emails.is_empty()
-    }
-
     /// Whether a look-up for this record would find the other one, however it is spelt.
     #[must_use]
     pub fn shares_a_key(&self, other: &Self) -> bool {
@@ -107,19 +101,15 @@ impl Identity {
         if same_register || self.is_called_like(other) { Bond::Email } else { Bond::EmailOtherName }
     }
 
-    /// Whether the names share a word that says something, or one side has none. Companies are compared by their name; else
-    /// any name will do, because the ERP may keep a person where the CRM keeps a company.
-    fn is_called_like(&self, other: &Self) -> bool {
-        if let (Some(company), Some(another)) = (&self.company, &other.company) {
-            return names_agree(Some(company), Some(another));
-        }
-        let names = |identity: &Self| -> Vec<String> {
-            [&identity.company, &identity.person].into_iter().flatten().cloned().collect()
-        };
-        let (ours, theirs) = (names(self), names(other));
-        ours.is_empty()
-            || theirs.is_empty()
-            || ours.iter().any(|name| theirs.iter().any(|another| names_agree(Some(name), Some(another))))
+    /// Whether the names agree, or one side has none. A company goes by its own name: that of its contact person may be its
+    /// accountant's.
+    #[must_use]
+    pub fn is_called_like(&self, other: &Self) -> bool {
+        names_agree(self.name(), other.name())
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.company.as_deref().or(self.person.as_deref())
     }
 
     /// The spellings of its tax number a look-up by plain letters and digits may find it under.
@@ -182,6 +172,8 @@ mod tests {
             (["Beta d.o.o.", "", "", "", accountant, ""], Bond::EmailOtherName),
             (["", "", "", "", accountant, ""], Bond::Email),
             (["", "Ana Kos", "", "", accountant, ""], Bond::EmailOtherName),
+            (["Beta d.o.o.", "Ana Kos", "", "", accountant, ""], Bond::EmailOtherName),
+            (["", "Alfa", "", "", accountant, ""], Bond::Email),
             (["Beta d.o.o.", "", "", "", "", ""], Bond::Nothing),
             (["Alfa d.o.o.", "", "", "", "", ""], Bond::Nothing),
             (["Alfa d.o.o.", "", "ni podatka", "", "", ""], Bond::Nothing),

@@ -123,6 +123,18 @@ fn choose(identity: &Identity, pool: &Pool, run: &Run<'_>) -> Choice {
     {
         return Choice::Unreadable;
     }
+    let same_number = |candidate: &&Candidate| {
+        candidate.link.is_none() && identity.tax.is_some() && candidate.identity.tax == identity.tax
+    };
+    if let Some(other) = bound(Bond::Contradiction).into_iter().find(same_number) {
+        return Choice::Review {
+            code: "contradicting-numbers",
+            reason: format!(
+                "contact {} has this partner's tax number, but another registration number: put the wrong one right",
+                other.contact.id
+            ),
+        };
+    }
     let by_tax = bound(Bond::TaxNumber);
     match by_tax.as_slice() {
         [] => {}

@@ -61,7 +61,7 @@ pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<L
 
 /// The answers to all look-ups of each candidate, each partner once.
 async fn ask_all(run: &Run<'_>, window: &[Candidate]) -> Vec<Result<Vec<Read>, CallError>> {
-    let mut answered = run.answered.take();
+    let mut answered = run.listed.borrow_mut().answered.take();
     let knows = |candidate: &Candidate| {
         candidate.intent.attempts == 0
             && answered.as_ref().is_some_and(|(contact, _)| *contact == candidate.contact.id)
@@ -146,7 +146,7 @@ async fn seen_before(run: &Run<'_>, window: &[Candidate], hits: &mut [Hits]) -> 
     let finds = |other: &Identity| absent.iter().any(|(_, identity)| may_be_one(identity.bond(other)));
     let mut ids: IdSet<MkId> = IdSet::default();
     ids.extend(
-        run.other_spellings.borrow().iter().filter(|(_, other)| finds(other)).map(|(id, _)| id.clone()),
+        run.listed.borrow().partners.iter().filter(|(_, other)| finds(other)).map(|(id, _)| id.clone()),
     );
     if absent.is_empty() || (ids.is_empty() && run.powers.storage.count(SEEN).await? == 0) {
         return Ok(());

@@ -18,7 +18,7 @@ use super::request::Selection;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{LINKS, Link, LinkState, LinkStatus, Quarantined, SEEN, Seen, Severity};
-use crate::metakocka::client::{PARTNER_LIST, PartnerKey, SCAN_PIECE, protocol, transport};
+use crate::metakocka::client::{PARTNER_LIST, PartnerKey, SCAN_PIECE, announced, protocol, transport};
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, Treatment};
 use crate::metakocka::partner::{Partner, Problem};
@@ -87,6 +87,7 @@ pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
     if complete && index.unlinked_missing() > 0 && !run.gate.is_dry() {
         forget_vanished(run, &index).await?;
     }
+    run.has_scanned.set(true);
     if complete {
         let began = run.began.0;
         run.checkpoint.borrow_mut().scanned.get_or_insert(began);
@@ -127,7 +128,7 @@ async fn survey(run: &Run<'_>, response: &Response, index: &Index) -> Result<Sur
         }
     };
     let envelope = run.client.each_partner(response, visit).await?;
-    found.announced = envelope.text("partner_list_count").and_then(|text| text.trim().parse().ok());
+    found.announced = announced(&envelope);
     run.powers.log.progress("reading partners", found.count, Some(found.count));
     Ok(found)
 }
@@ -465,9 +466,22 @@ fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) ->
     left_alone(run, verdict, || Seen::of(partner, code).write(&partner.id))
 }
 
+/// What an element is called whose id nobody can read.
+fn stand_in(hash: RawHash) -> MkId {
+    MkId(format!("{STAND_IN}{hash}"))
+}
+
+const STAND_IN: &str = "unreadable-";
+
+/// Whether this is no id of Metakocka's, but what an element is called that has none.
+#[must_use]
+pub fn is_stand_in(id: &MkId) -> bool {
+    id.0.starts_with(STAND_IN)
+}
+
 /// An element that is no partner.
 fn unreadable(run: &Run<'_>, hash: RawHash, problem: &Problem) -> Outcome {
-    let id = problem.id.clone().unwrap_or_else(|| MkId(format!("unreadable-{hash}")));
+    let id = problem.id.clone().unwrap_or_else(|| stand_in(hash));
     let verdict = Verdict {
         side: Side::Metakocka,
         crm_id: None,
@@ -565,7 +579,12 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
             Ok(found) => !found.is_empty(),
             Err(error) if error.treatment() == Treatment::StopRun => return Err(error.into()),
             // Something was answered under this id, so it is not gone.
-            Err(_) => true,
+            Err(CallError::Record(_)) => true,
+            // Nobody knows, and that is said.
+            Err(error) => {
+                run.trouble(&contact.id, &error);
+                continue;
+            }
         };
         if is_there {
             run.powers.log.log(

@@ -225,12 +225,20 @@ fn partner_gone(
          again with the same tax number, or make a new contact",
         link.partner
     );
+    // Who sets it active again after us decides from here on: it is not ours any more to set it back.
+    let mut mine = None;
+    if contact.active && link.base.deactivated && !run.gate.is_dry() {
+        let mut link = link.clone();
+        link.base.deactivated = false;
+        mine = Some(link.write(&run.now().text()));
+    }
     let verdict = Verdict::of_pair(contact, link, reason, CODE, Severity::NeedsReview);
     let said = before.is_some_and(|before| before.code == CODE && before.record_hash == verdict.record_hash);
     if said || !contact.active && !edited(contact, link, &[]) {
-        return None;
+        return mine.map(|write| Group::silent(record, vec![write]));
     }
-    verdict.group(run, record)
+    let (write, effect) = verdict.admitted(run)?;
+    Some(Group { record, writes: mine.into_iter().chain([write]).collect(), effect })
 }
 
 /// Notes what the CRM changed while the direction holds its edits back: linked contacts become `pending`. Partners that had

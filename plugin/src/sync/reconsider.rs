@@ -34,7 +34,8 @@ pub async fn reconsider(run: &Run<'_>) -> Result<(), Stop> {
                 .into_iter()
                 .filter(|row| {
                     row.side == Side::Metakocka.name()
-                        && ["ambiguous-match", "same-email-other-name"].contains(&row.code.as_str())
+                        && ["ambiguous-match", "same-email-other-name", "contradicting-numbers"]
+                            .contains(&row.code.as_str())
                 })
                 .filter_map(|row| row.metakocka_id),
         );

@@ -2,7 +2,7 @@
 
 use super::context::{Run, Stop};
 use super::link::{links_of, links_with};
-use super::pull::{pull, pull_some};
+use super::pull::{is_stand_in, pull, pull_some};
 use super::push::{keep_checkpoint, note, process, push};
 use super::reconcile::reconcile;
 use super::report::{Class, Failure, RecordError, Report};
@@ -136,12 +136,21 @@ async fn asked_again(run: &Run<'_>) -> Result<Retries, Stop> {
     }
     let found = run.powers.storage.find_many(QUARANTINE, "retry", vec!["true".to_owned()], 2_000).await?;
     let mut ids = Vec::new();
+    let mut nameless = Vec::new();
     for row in Quarantined::read_all(found.iter().map(|(_, entry)| entry))? {
         match (row.crm_id, row.metakocka_id) {
             (Some(id), _) => ids.push(id.0),
+            // Nobody can ask for it: the scan that follows reads its element anew, and gives it up anew if need be.
+            (None, Some(id)) if is_stand_in(&id) => nameless.push(id),
             (None, Some(id)) => retries.partners.push(id),
             (None, None) => {}
         }
+    }
+    if run.request.direction.writes_crm() && !run.gate.is_dry() {
+        let writes = nameless
+            .iter()
+            .flat_map(|id| [Seen::forget(id), Quarantined::release(Quarantined::metakocka_entry(id))]);
+        run.put_any(writes.collect()).await?;
     }
     if run.request.direction.writes_metakocka() && !ids.is_empty() {
         let contacts = Contacts::load(run.powers, ids).await?;
@@ -182,7 +191,7 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
             give_up(run, found.unreadable).await?;
             contacts.extend(found.readable);
         }
-        partners.extend(others.into_iter().map(MkId));
+        partners.extend(others.into_iter().map(MkId).filter(|id| !is_stand_in(id)));
     }
     if direction.writes_crm() {
         let ids = contacts.iter().map(|contact| contact.id.0.clone()).collect();

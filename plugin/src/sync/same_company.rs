@@ -4,7 +4,7 @@
 use super::context::{Run, Stop};
 use super::identity::Identity;
 use crate::crm::{COLLECTION, Contact};
-use crate::model::company_name::company_key;
+use crate::model::company_name::{company_key, has_legal_form};
 use crate::model::{CrmId, Field, IdSet};
 use crate::ports::Pages;
 
@@ -20,7 +20,7 @@ pub async fn same_company(run: &Run<'_>, contacts: &[&Contact]) -> Result<IdSet<
     let mut named = Vec::new();
     for contact in contacts {
         let fields = contact.fields(None);
-        if let Some(company) = fields.get(Field::Company)
+        if let Some(company) = company(fields.get(Field::Company), fields.get(Field::FullName))
             && !Identity::of(&fields).has_number()
         {
             named.push((contact.id.clone(), hash(company)));
@@ -41,18 +41,20 @@ async fn twice(run: &Run<'_>) -> Result<Vec<u64>, Stop> {
         #[serde(default)]
         company: Option<String>,
         #[serde(default)]
+        full_name: Option<String>,
+        #[serde(default)]
         status: Option<String>,
     }
     let mut names: Vec<u64> = Vec::new();
-    let mut pages = Pages::of(run.powers.storage, COLLECTION, &["company", "status"], PAGE);
+    let mut pages = Pages::of(run.powers.storage, COLLECTION, &["company", "full_name", "status"], PAGE);
     while let Some(page) = pages.next().await? {
         for entry in &page {
             // One that cannot be read is given up where it is looked at.
             let Ok(named) = serde_json::from_slice::<Named>(&entry.body) else { continue };
             if named.status.as_deref() != Some("inactive")
-                && let Some(company) = named.company.filter(|company| !company.trim().is_empty())
+                && let Some(company) = company(named.company.as_deref(), named.full_name.as_deref())
             {
-                names.push(hash(&company));
+                names.push(hash(company));
             }
         }
     }
@@ -61,6 +63,12 @@ async fn twice(run: &Run<'_>) -> Result<Vec<u64>, Stop> {
     let mut twice: Vec<u64> = pairs.filter(|(one, next)| one == next).map(|(name, _)| *name).collect();
     twice.dedup();
     Ok(twice)
+}
+
+/// The company's name: its own column, or a full name with a legal form.
+fn company<'n>(company: Option<&'n str>, full_name: Option<&'n str>) -> Option<&'n str> {
+    let named = |name: &&str| !name.trim().is_empty();
+    company.filter(named).or(full_name.filter(|name| has_legal_form(name)))
 }
 
 fn hash(company: &str) -> u64 {

@@ -1,11 +1,12 @@
 //! Which record is which: near misses on every key. Each is refused or asked about, never guessed.
 
-use host_harness::store::Collection;
+use host_harness::store::{Change, Collection};
 use metakocka_sync::sync::request::Direction;
 use proof::records::contact;
 use serde_json::{Value, json};
 
-use super::{FIRST, codes, in_step, partner_of, quarantine};
+use super::{FIRST, codes, in_step, partner, partner_of, quarantine, stored};
+use crate::sim::powers::Said;
 use crate::sim::{World, alone, company};
 
 const TO: Direction = Direction::ToMetakocka;
@@ -163,6 +164,148 @@ fn of_many_with_one_address_the_name_tells_which() {
             assert_eq!(partner_of(&world, "a").await, alfa, "{direction:?}");
             assert_eq!((world.partners().len(), world.entries(Collection::Contacts).await.len()), (2, 3));
             assert!(!quarantine(&world).await.is_empty(), "{direction:?}: nobody is asked");
+        }
+    });
+}
+
+fn number(contact: &mut Value, tax: &str, registration: &str) {
+    contact["tax_number"] = json!(tax);
+    contact["registration_number"] = json!(registration);
+}
+
+/// A contact with a number may be a partner without one: the same address and name make them one, in every direction, and
+/// whether or not a scan comes before.
+#[test]
+fn a_partner_without_a_number_is_found_by_address_and_name() {
+    alone(async {
+        for direction in [TO, Direction::FromMetakocka, Direction::Bidirectional] {
+            let world = World::new().await;
+            let there = world.make_partner(with_keys(None, &["info@beta.example"]));
+            world.put_contact(&contact_with(Some("SI98765432"), Some("info@beta.example"))).await;
+            world.to_rest(direction).await.unwrap();
+            assert_eq!(partner_of(&world, FIRST).await, there, "{direction:?}");
+            assert_eq!(world.partners().len(), 1, "{direction:?}");
+        }
+    });
+}
+
+/// The same tax number and another registration number: one of them is wrong, and a person is asked, in every direction.
+#[test]
+fn contradicting_numbers_are_asked_about() {
+    alone(async {
+        for direction in [TO, Direction::FromMetakocka, Direction::Bidirectional] {
+            let world = World::new().await;
+            let mut partner = with_keys(Some("SI12345671"), &["a@beta.example"]);
+            partner["registration_number"] = json!("1234567000");
+            let _ = world.make_partner(partner);
+            let mut contact = contact_with(None, Some("b@beta.example"));
+            number(&mut contact, "SI12345671", "7654321000");
+            world.put_contact(&contact).await;
+            world.to_rest(direction).await.unwrap();
+            let contacts = world.entries(Collection::Contacts).await;
+            assert_eq!(
+                (world.links().await.len(), world.partners().len(), contacts.len()),
+                (0, 1, 1),
+                "{direction:?}"
+            );
+            let rows = quarantine(&world).await;
+            assert!(rows.iter().any(|row| row["code"] == "contradicting-numbers"), "{direction:?}: {rows:?}");
+            // Put right, they are one.
+            number(&mut contact, "SI12345671", "1234567");
+            world.put_contact(&contact).await;
+            for row in world.entries(Collection::Quarantine).await {
+                let retry = json!({ "retry": true }).to_string();
+                world.write(Collection::Quarantine, &row.0.id, Change::Merge(retry.into())).await;
+            }
+            world.to_rest(direction).await.unwrap();
+            assert_eq!((world.links().await.len(), quarantine(&world).await.len()), (1, 0), "{direction:?}");
+        }
+    });
+}
+
+/// A company goes by its own name: the name of its contact person may be its accountant's, who is a customer too.
+#[test]
+fn a_company_is_not_its_contact_person() {
+    let office = "r4@knj.example";
+    alone(async {
+        for direction in [TO, Direction::FromMetakocka, Direction::Bidirectional] {
+            let world = World::new().await;
+            let mut accountant = with_keys(Some("SI11000005"), &[office]);
+            accountant["business_entity"] = json!("false");
+            accountant["customer"] = json!("Ana Knjiga");
+            accountant["partner_contact_list"][0]["name"] = json!("Ana Knjiga");
+            let there = world.make_partner(accountant);
+            let mut company = contact_with(None, Some(office));
+            for (column, value) in
+                [("company", "Gamaplast d.o.o."), ("firstname", "Ana"), ("lastname", "Knjiga")]
+            {
+                company[column] = json!(value);
+            }
+            world.put_contact(&company).await;
+            world.to_rest(direction).await.unwrap();
+            let links = world.links().await;
+            assert!(links.get(FIRST).is_none_or(|(partner, _)| *partner != there), "{direction:?}");
+            assert_eq!(partner(&world, &there)["customer"], "Ana Knjiga", "{direction:?}");
+            assert_eq!(stored(&world, FIRST).await["tax_number"], Value::Null, "{direction:?}");
+            assert!(!quarantine(&world).await.is_empty(), "{direction:?}: nobody is asked");
+        }
+    });
+}
+
+/// Three persons of one customer do not become three partners, wherever the CRM keeps the company's name.
+#[test]
+fn contacts_of_one_company_name_ask() {
+    let records = |one: Value, other: Value| {
+        [("a", one), ("b", other)].map(|(id, name)| {
+            let mut contact = contact_with(None, Some(&format!("{id}@x.example")));
+            for column in ["company", "firstname", "lastname", "full_name"] {
+                contact[column] = name.get(column).cloned().unwrap_or_default();
+            }
+            contact["id"] = json!(id);
+            contact
+        })
+    };
+    let company = json!({ "company": "Alfa d.o.o.", "firstname": "Ana", "lastname": "Kos" });
+    let full = json!({ "full_name": "ALFA, d. o. o." });
+    let split = json!({ "firstname": "Alfa", "lastname": "d.o.o." });
+    alone(async {
+        for (one, other) in [(&company, &full), (&full, &full), (&split, &full), (&company, &split)] {
+            let world = World::new().await;
+            for record in records(one.clone(), other.clone()) {
+                world.put_contact(&record).await;
+            }
+            world.to_rest(TO).await.unwrap();
+            assert_eq!(world.partners().len(), 0, "{one} {other}");
+            let rows = quarantine(&world).await;
+            assert!(rows.len() == 2 && rows.iter().all(|row| row["code"] == "same-company"), "{rows:?}");
+        }
+    });
+}
+
+/// An answer that names another company's partner is no proof: the contact's edits would go to a stranger.
+#[test]
+fn an_answer_with_the_id_of_another_partner_is_in_doubt() {
+    alone(async {
+        for (tax, name) in [(Some("SI10000017"), "Prva d.o.o."), (None, "Prva d.o.o."), (None, "Ana Kos")] {
+            let world = World::new().await;
+            let mut other = with_keys(tax, &[]);
+            other["customer"] = json!(name);
+            let other = world.make_partner(other);
+            world.put_contact(&contact(2)).await;
+            let (answer, erp) = (json!({ "mk_id": other, "opr_code": "0" }).to_string(), other.clone());
+            world.say(
+                move |path, _| {
+                    if path.ends_with("add_partner") { Said::After(answer.clone()) } else { Said::ByErp }
+                },
+            );
+            let _ = world.sync(TO).await;
+            world.say_nothing();
+            world.to_rest(TO).await.unwrap();
+            assert_ne!(partner_of(&world, FIRST).await, erp, "{tax:?} {name}");
+            assert_eq!(world.partners().len(), 2, "{tax:?} {name}");
+            world.edit_contact(FIRST, json!({ "phone": "01 999 99 99" })).await;
+            world.to_rest(TO).await.unwrap();
+            assert!(!partner(&world, &other).to_string().contains("999 99 99"), "{tax:?} {name}");
         }
     });
 }

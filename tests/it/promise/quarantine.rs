@@ -1,11 +1,12 @@
 //! Records given up: tried again when they were mended or somebody asks, and not otherwise.
 
 use host_harness::store::{Change, Collection};
-use metakocka_sync::sync::request::Direction;
+use metakocka_sync::sync::request::{Direction, RunRequest, Selection};
 use serde_json::{Value, json};
 
 use super::{partner_of, quarantine, stored};
-use crate::sim::{World, alone, company};
+use crate::sim::powers::Fate;
+use crate::sim::{World, alone, company, request};
 
 const TO: Direction = Direction::ToMetakocka;
 const FROM: Direction = Direction::FromMetakocka;
@@ -78,5 +79,36 @@ fn a_partner_without_a_contact_is_looked_at_again_when_one_with_its_key_appears(
         assert_eq!(partner_of(&world, "third").await, partner);
         assert!(quarantine(&world).await.is_empty());
         assert_ne!(stored(&world, "third").await, Value::Null);
+    });
+}
+
+/// An element whose id nobody can read is looked at again when somebody asks for it, and goes when it can be read.
+#[test]
+fn an_element_without_an_id_is_released_after_a_retry() {
+    alone(async {
+        for mended in [false, true] {
+            let world = World::of(3).await;
+            let broken = json!([{ "match": "get_partner", "fault": "unreadable-element" }]);
+            world.sandbox().faults(&broken).unwrap();
+            let _ = world.sync(Direction::FromMetakocka).await;
+            let rows = world.entries(Collection::Quarantine).await;
+            assert_eq!(rows.len(), 1, "{rows:?}");
+            if mended {
+                world.sandbox().faults(&json!([])).unwrap();
+            }
+            let retry = json!({ "retry": true }).to_string();
+            world.write(Collection::Quarantine, &rows[0].0.id, Change::Merge(retry.into())).await;
+            let id = rows[0].1["metakocka_id"].as_str().unwrap().to_owned();
+            let by_id =
+                RunRequest { selection: Selection::Ids(vec![id]), ..request(Direction::FromMetakocka) };
+            let report = world.run_as(&by_id, Fate::default()).await.0.unwrap();
+            assert_eq!(report.failed, 0, "{report:?}");
+            world.sandbox().faults(&json!([])).unwrap();
+            for _ in 0..2 {
+                let _ = world.sync(Direction::FromMetakocka).await;
+            }
+            assert!(quarantine(&world).await.is_empty(), "mended before: {mended}");
+            assert_eq!(world.links().await.len(), 3);
+        }
     });
 }

@@ -111,12 +111,12 @@ impl World {
     }
 
     /// From now on this decides what every request is answered.
-    fn say(&self, script: impl FnMut(&str, &Value) -> Said + 'static) {
+    pub(crate) fn say(&self, script: impl FnMut(&str, &Value) -> Said + 'static) {
         *self.script.borrow_mut() = Some(Box::new(script));
     }
 
     /// The ERP answers itself again.
-    fn say_nothing(&self) {
+    pub(crate) fn say_nothing(&self) {
         *self.script.borrow_mut() = None;
     }
 
