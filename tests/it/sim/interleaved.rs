@@ -71,8 +71,20 @@ const SCENARIOS: [Scenario; 4] = [
             for number in [1, 2, 4] {
                 world.put_contact(&contact(number)).await;
             }
+            let mut nobody = contact(6);
+            for column in ["email", "phone", "firstname", "lastname"] {
+                nobody[column] = Value::Null;
+            }
+            world.put_contact(&nobody).await;
             world.to_rest(BOTH).await.unwrap();
             world.edit_contact("company-00002", json!({ "phone": "01 777 77 77" })).await;
+            // Sent twice, this one adds its row twice.
+            world
+                .edit_contact(
+                    "company-00006",
+                    json!({ "email": "nov@zaga.example", "full_name": "Ana Nova" }),
+                )
+                .await;
             let partner = world.links().await["company-00004"].0.clone();
             world.edit_row(&partner, "partner_delivery_address_list", json!({ "street": "Nova 1" }));
         }),
