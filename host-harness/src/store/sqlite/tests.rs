@@ -575,3 +575,18 @@ async fn look_ups_use_their_indexes() {
         }
     }
 }
+
+/// What the writer's connection promises, as the database itself tells it.
+#[tokio::test]
+async fn commits_survive_the_machine_and_writers_wait_for_each_other() {
+    let site = Site::new().await;
+    let writer = super::writer(&site.folder.path().join("crm.db")).await.unwrap();
+    let told = async |pragma: &str| -> String {
+        let row = sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(&writer).await.unwrap();
+        row.try_get::<i64, _>(0).map_or_else(|_| row.get::<String, _>(0), |number| number.to_string())
+    };
+    assert_eq!(told("synchronous").await, "2", "FULL");
+    assert_eq!(told("journal_mode").await, "wal");
+    assert_eq!(told("busy_timeout").await, super::BUSY.as_millis().to_string());
+    assert_eq!(told("foreign_keys").await, "1");
+}
