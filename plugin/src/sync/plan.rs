@@ -1,8 +1,9 @@
 //! Plans: the decided list, item by item.
 //!
-//! Every decision passes the gate. In a normal run it is open. In a dry run it records the items, in pages, and lets
-//! none through. When a stored plan is applied, decisions are made again from what is true now, and only those the plan
-//! holds word for word pass.
+//! Every decision passes the gate. In a normal run it is open. In a dry run it records the items, in pages, each record
+//! once, and lets none through; what it has recorded, the stages that follow see (`forecast`). When a stored plan is
+//! applied, decisions are made again from what is true now, and only those the plan holds pass: the same thing, done to the
+//! same records, with the same values, for the same cause.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::forecast::Forecast;
 use super::merge::{Replacement, Side};
 use crate::ports::{Change, Expect, Powers, StorageError, Write};
 
@@ -74,13 +76,20 @@ pub struct Item {
     pub metakocka_id: Option<String>,
     /// The values.
     pub fields: Vec<PlannedField>,
-    /// Why, where it is not plain.
+    /// Why, for programs, where it is not plain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why, for people. It may name what is not there yet, so two items that differ in nothing else are the same.
     pub reason: Option<String>,
 }
 
 impl Item {
     fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    fn digest(&self) -> u64 {
+        serde_json::to_value(self).map(digest).unwrap_or_default()
     }
 }
 
@@ -100,6 +109,7 @@ pub struct Recorder {
     pending: RefCell<Vec<String>>,
     number: Cell<u64>,
     hash: Cell<u64>,
+    forecast: Forecast,
 }
 
 impl Gate {
@@ -111,6 +121,7 @@ impl Gate {
             pending: RefCell::new(Vec::new()),
             number: Cell::new(0),
             hash: Cell::new(0),
+            forecast: Forecast::default(),
         })
     }
 
@@ -134,8 +145,8 @@ impl Gate {
                 let items = serde_json::from_slice::<Value>(&entry.body).ok();
                 let items = items.as_ref().and_then(|body| body.get("items")).and_then(Value::as_array);
                 for item in items.into_iter().flatten() {
-                    if let Some(text) = item.as_str() {
-                        *digests.entry(digest(text)).or_insert(0) += 1;
+                    if let Some(item) = item.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+                        *digests.entry(digest(item)).or_insert(0) += 1;
                     }
                 }
             }
@@ -150,6 +161,15 @@ impl Gate {
     #[must_use]
     pub const fn is_dry(&self) -> bool {
         matches!(self, Self::Record(_))
+    }
+
+    /// What the plan under way has decided; only a dry run has it.
+    #[must_use]
+    pub const fn forecast(&self) -> Option<&Forecast> {
+        match self {
+            Self::Record(recorder) => Some(&recorder.forecast),
+            Self::Open | Self::Only(_) => None,
+        }
     }
 
     /// Whether a stored plan is carried out.
@@ -169,13 +189,15 @@ impl Gate {
         match self {
             Self::Open => true,
             Self::Record(recorder) => {
-                let text = item().text();
-                recorder.hash.set(recorder.hash.get().rotate_left(5) ^ digest(&text));
-                recorder.pending.borrow_mut().push(text);
+                let item = item();
+                if recorder.forecast.decide(&item) {
+                    recorder.hash.set(recorder.hash.get().rotate_left(5) ^ item.digest());
+                    recorder.pending.borrow_mut().push(item.text());
+                }
                 false
             }
             Self::Only(digests) => {
-                let key = digest(&item().text());
+                let key = item().digest();
                 let mut digests = digests.borrow_mut();
                 match digests.get_mut(&key) {
                     Some(left) if *left > 0 => {
@@ -204,17 +226,23 @@ impl Gate {
     /// When storage fails.
     pub async fn flush(&self, powers: Powers<'_>) -> Result<(), StorageError> {
         let Self::Record(recorder) = self else { return Ok(()) };
-        let items = recorder.pending.take();
-        for page in items.chunks(PAGE) {
-            let number = recorder.number.get();
-            recorder.number.set(number + 1);
-            let body = serde_json::json!({ "items": page }).to_string().into_bytes();
-            let id = format!("{}/{number:010}", recorder.plan);
-            // Whatever is there: the plan's id was made for this run alone, so nobody else writes under it.
-            let write = Write { collection: PLANS, id, expect: Expect::Any, change: Change::Put(body) };
-            powers.storage.commit(vec![write]).await?;
+        for page in recorder.pending.take().chunks(PAGE) {
+            recorder.keep(powers, page).await?;
         }
         Ok(())
+    }
+
+    /// Stores the rest of a plan. One that says nothing is a plan too, and can be carried out.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub async fn close(&self, powers: Powers<'_>) -> Result<(), StorageError> {
+        self.flush(powers).await?;
+        match self {
+            Self::Record(recorder) if recorder.number.get() == 0 => recorder.keep(powers, &[]).await,
+            _ => Ok(()),
+        }
     }
 
     /// The fingerprint of what was recorded.
@@ -227,6 +255,23 @@ impl Gate {
     }
 }
 
-fn digest(text: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+impl Recorder {
+    async fn keep(&self, powers: Powers<'_>, page: &[String]) -> Result<(), StorageError> {
+        let number = self.number.get();
+        self.number.set(number + 1);
+        let body = serde_json::json!({ "items": page }).to_string().into_bytes();
+        let id = format!("{}/{number:010}", self.plan);
+        // Whatever is there: the plan's id was made for this run alone, so nobody else writes under it.
+        let write = Write { collection: PLANS, id, expect: Expect::Any, change: Change::Put(body) };
+        powers.storage.commit(vec![write]).await?;
+        Ok(())
+    }
+}
+
+/// The fingerprint of an item: all of it but the sentence for people.
+fn digest(mut item: Value) -> u64 {
+    if let Some(members) = item.as_object_mut() {
+        members.remove("reason");
+    }
+    xxhash_rust::xxh3::xxh3_64(item.to_string().as_bytes())
 }

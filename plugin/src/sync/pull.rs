@@ -9,9 +9,11 @@ use super::apply::{self, Settled, Verdict};
 use super::context::{Group, RACES, Run, Stop};
 use super::effect::Effect;
 use super::index::{Index, Met};
-use super::link::{Matched, links_with, match_contacts};
+use super::identity::Identity;
+use super::link::{Matched, match_contacts};
 use super::merge::{Side, Versions};
 use super::plan::{Action, Item, PlannedField};
+use super::push::{edited, gone_reason};
 use super::reconcile::{conflicts_of, decisions};
 use super::report::{Class, RecordError};
 use super::request::Selection;
@@ -22,7 +24,7 @@ use crate::metakocka::client::{PARTNER_LIST, PartnerKey, SCAN_PIECE, protocol, t
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, Treatment};
 use crate::metakocka::partner::{Partner, Problem};
-use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
+use crate::model::{ById, CrmId, Field, IdSet, MkId, RawHash};
 use crate::ports::{Category, Level, Pages, Response, Write};
 
 /// Partners handled together: two writes each fit one commit.
@@ -52,7 +54,7 @@ type Element = Result<Partner, (RawHash, Problem)>;
 ///
 /// When the run has to stop.
 pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
-    let index = Index::load(run.powers).await?;
+    let index = Index::load(run.powers, run.gate.forecast()).await?;
     run.report().calls_least += 1;
     let (response, survey) =
         run.client.scan_partners(async |response| survey(run, response, &index).await).await?;
@@ -308,7 +310,7 @@ async fn known_links(
         return Ok(ById::default());
     }
     let ids: Vec<String> = page.iter().flatten().map(|partner| partner.id.0.clone()).collect();
-    links_with(run.powers.storage, ids).await
+    run.links_with(ids).await
 }
 
 /// A linked partner whose bytes are new.
@@ -332,6 +334,10 @@ fn linked(
     let merged = run.merge(versions, &decisions(known));
     let back = link.state == LinkState::ErpGone;
     let revive = back && !contact.active && link.base.deactivated;
+    if let (true, Some(forecast)) = (back, run.gate.forecast()) {
+        forecast.comes_back(Link { state: LinkState::Live, ..link.clone() });
+        forecast.name(None, crm.get(Field::Company).filter(|_| revive));
+    }
     if !merged.to_metakocka.is_empty() || !merged.cleared.is_empty() {
         // The fresh read before the update decides again, for both sides at once.
         let pushes = Some(contact.id.clone());
@@ -407,7 +413,13 @@ fn read_again(run: &Run<'_>, contact: &Contact, partner: &Partner, back: bool) -
 /// Links a partner with the contact that was there before.
 fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
     let adoption = Adoption::of(run, contact, partner);
-    run.planned(&contact.id);
+    if let Some(forecast) = run.gate.forecast()
+        && run.pending.borrow().iter().any(|intent| intent.contact == contact.id && intent.attempts > 0)
+    {
+        // Our own create, whose answer was lost: a run settles it before it decides anything, so no plan says it.
+        forecast.pair(Some(contact.id.clone()), Some(partner.id.clone()));
+        return Outcome::default();
+    }
     if !run.gate.admits(|| adoption.item()) {
         return Outcome::default();
     }
@@ -437,6 +449,7 @@ fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> Outcome {
                 new: Some(value.to_owned()),
             })
             .collect(),
+        code: None,
         reason: None,
     };
     if !run.gate.admits(item) {
@@ -462,6 +475,11 @@ fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) ->
         record_hash: partner.raw_hash.to_string(),
         attempts: 0,
     };
+    if run.gate.is_dry() {
+        // A run would keep it among the partners it has seen, where look-ups find it however it is spelt.
+        let known = (partner.id.clone(), Identity::of_partner(partner));
+        run.other_spellings.borrow_mut().push(known);
+    }
     left_alone(run, verdict, || Seen::of(partner, code).write(&partner.id))
 }
 
@@ -520,6 +538,7 @@ pub fn update_item(
         crm_id: Some(contact.id.0.clone()),
         metakocka_id: Some(partner.0.clone()),
         fields,
+        code: None,
         reason: None,
     }
 }
@@ -554,7 +573,10 @@ async fn forget_vanished(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
 }
 
 async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
-    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids.clone()).await?)?;
+    let mut links = Link::read_all(&run.powers.storage.get_many(LINKS, ids.clone()).await?)?;
+    if let Some(forecast) = run.gate.forecast() {
+        links.retain(|link| !forecast.is_back(&link.contact));
+    }
     let contacts = Contacts::load(run.powers, ids).await?.by_id(run).await?;
     run.report().calls_least += links.len() as u64;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
@@ -576,8 +598,17 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
             );
             continue;
         }
-        let item = || Item { action: Action::Deactivate, ..update_item(contact, &link.partner, &[], &[]) };
+        let item = || Item {
+            action: Action::Deactivate,
+            reason: edited(contact, link, &[]).then(|| gone_reason(link)),
+            ..update_item(contact, &link.partner, &[], &[])
+        };
+        if let (true, Some(forecast)) = (contact.active, run.gate.forecast()) {
+            forecast.name(contact.fields(Some(&link.base)).get(Field::Company), None);
+        }
         if run.gate.admits(item) {
+            // What was edited meanwhile is said afterwards.
+            run.follow_up(&contact.id);
             let effect = Effect { crm_deactivated: 1, ..Effect::default() }.about(&contact.id, &link.partner);
             groups.push(Group { record, writes: apply::deactivate(run, contact, link), effect });
         }

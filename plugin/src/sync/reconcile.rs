@@ -13,7 +13,7 @@ use super::unclear::keep_open;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{
-    CONFLICTS, Conflict, Decision, Intent, IntentState, LINKS, Link, LinkState, LinkStatus, OUTBOX,
+    CONFLICTS, Conflict, Decision, Intent, IntentState, Link, LinkState, LinkStatus, OUTBOX,
     Quarantined, Severity,
 };
 use crate::metakocka::client::{PartnerKey, Read};
@@ -113,8 +113,8 @@ async fn pass(run: &Run<'_>, ids: Vec<CrmId>, mut in_doubt: InDoubt) -> Result<(
         .map(|intent| intent.contact.clone())
         .collect();
     // What a dry run has decided once would only be decided again.
-    let planned = |id: &CrmId| run.gate.is_dry() && run.counted.borrow().contains(id);
-    let ids: IdSet<CrmId> = ids.into_iter().filter(|id| !unsettled.contains(id) && !planned(id)).collect();
+    let ids: IdSet<CrmId> =
+        ids.into_iter().filter(|id| !unsettled.contains(id) && !run.is_planned(id)).collect();
     let mut ids: Vec<CrmId> = ids.into_ids().collect();
     let total = ids.len() as u64;
     let mut ended = Ok(());
@@ -278,8 +278,8 @@ struct Window {
 /// `in_doubt`.
 async fn read_pairs(run: &Run<'_>, ids: &[CrmId], in_doubt: &mut InDoubt) -> Result<Window, Stop> {
     let texts: Vec<String> = ids.iter().map(|id| id.0.clone()).collect();
-    let mut links = Link::read_all(&run.powers.storage.get_many(LINKS, texts.clone()).await?)?;
-    links.retain(|link| link.state == LinkState::Live);
+    let links = run.links_of(texts.clone()).await?.into_values();
+    let links: Vec<Link> = links.filter(|link| link.state == LinkState::Live).collect();
     let (mut contacts, unreadable) = Contacts::told_apart(run, texts.clone()).await?;
     let mut conflicts = conflicts_of(run, texts).await?;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
@@ -547,6 +547,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
     let leftover = again.to_metakocka.iter().any(|change| !ignored.contains(&change.field.name()));
     if !pair.deferred.is_empty() {
         run.once_more.borrow_mut().insert(pair.contact.id.clone());
+        run.follow_up(&pair.contact.id);
     }
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
     let error = (!ignored.is_empty())

@@ -23,7 +23,7 @@ pub async fn same_company(run: &Run<'_>, contacts: &[&Contact]) -> Result<IdSet<
         if let Some(company) = fields.get(Field::Company)
             && !Identity::of(&fields).has_number()
         {
-            named.push((contact.id.clone(), hash(company)));
+            named.push((contact.id.clone(), name_hash(company)));
         }
     }
     if named.is_empty() || run.settings.separate_companies {
@@ -52,9 +52,12 @@ async fn twice(run: &Run<'_>) -> Result<Vec<u64>, Stop> {
             if named.status.as_deref() != Some("inactive")
                 && let Some(company) = named.company.filter(|company| !company.trim().is_empty())
             {
-                names.push(hash(&company));
+                names.push(name_hash(&company));
             }
         }
+    }
+    if let Some(forecast) = run.gate.forecast() {
+        forecast.rename(&mut names);
     }
     names.sort_unstable();
     let pairs = names.iter().zip(names.iter().skip(1));
@@ -63,6 +66,7 @@ async fn twice(run: &Run<'_>) -> Result<Vec<u64>, Stop> {
     Ok(twice)
 }
 
-fn hash(company: &str) -> u64 {
+/// What is compared of a company's name.
+pub(super) fn name_hash(company: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(company_key(company).as_bytes())
 }
