@@ -154,7 +154,7 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
                 }
             }
             Look::Free(read) => {
-                if run.gate.admits(|| Adoption::of(run, &candidate.contact, &read.partner).item()) {
+                if Adoption::of(run, &candidate.contact, &read.partner).admitted(run) {
                     let linked = adopt(run, &candidate.contact, &candidate.intent, &read);
                     groups.push(Group { record: groups.len(), writes: linked.writes, effect: linked.effect });
                     followed.push((candidate.contact.id, linked.pushes));

@@ -1,6 +1,6 @@
 //! What the plan under way has decided: a dry run changes nothing, yet each of its stages has to see the world as the stages
-//! before would have left it. Which records stand in the plan, which pairs it links, which partners it makes and by what
-//! keys they would be found, which company names come and go. Normal runs have no forecast: they read what is stored.
+//! before would have left it. Which records stand in the plan, which pairs it links, which partners it makes or changes and
+//! by what keys they would be found, which company names come and go. Normal runs have no forecast: they read what is stored.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Run, Stop};
 use super::identity::Identity;
 use super::link::{links_of, links_with};
-use super::merge::Side;
+use super::look::add_new;
+use super::merge::{Replacement, Side};
 use super::plan::{Action, Item};
 use super::same_company::name_hash;
 use super::unreadable::Contacts;
 use crate::ledger::{Link, Seen, name_key};
-use crate::metakocka::client::Read;
-use crate::metakocka::partner::Partner;
+use crate::metakocka::client::{PartnerKey, Read};
+use crate::metakocka::partner::{Partner, emails};
 use crate::model::{ById, CrmId, Field, Fields, IdSet, MkId, RawHash};
 
 /// Two records that will be one pair; the side that does not exist yet has no id.
@@ -44,16 +45,21 @@ fn about_to_be_made(contact: &str) -> MkId {
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub struct Forecast {
-    /// Records the plan holds an item about, as hashes: eight bytes each.
+    /// Records the plan does something to, as hashes: eight bytes each.
     decided: RefCell<BTreeSet<u64>>,
+    /// Records a person has to look at, unless something is done to them after all.
+    reviewed: RefCell<BTreeSet<u64>>,
     pairs: RefCell<Vec<Pair>>,
     /// Positions in `pairs` by the hash of either record.
     paired: RefCell<BTreeMap<u64, u32>>,
     /// Links that go on with a partner that is back.
     back: RefCell<ById<CrmId, Link>>,
-    /// Contacts a partner is made for, and the hashes of the keys it would be found by.
-    makers: RefCell<Vec<String>>,
-    made_keys: RefCell<BTreeSet<(u64, u32)>>,
+    /// Partners that will have other keys than now: those to be made, and those to be changed.
+    rekeyed: RefCell<Vec<Pair>>,
+    /// The hashes of their keys, with positions in `rekeyed`.
+    keys: RefCell<BTreeSet<(u64, u32)>>,
+    /// What partners are told.
+    told: RefCell<ById<MkId, Vec<Replacement>>>,
     /// Company names that come into the CRM and that go.
     names: RefCell<[Vec<u64>; 2]>,
     /// Partners without a link that are to be looked at as if nobody had seen them.
@@ -72,6 +78,12 @@ fn partner_hash(id: &MkId) -> u64 {
     hash("partner", &id.0)
 }
 
+/// The records an item is about.
+fn records_of(item: &Item) -> Vec<u64> {
+    let contact = item.crm_id.iter().map(|id| hash("contact", id));
+    contact.chain(item.metakocka_id.iter().map(|id| hash("partner", id))).collect()
+}
+
 /// Every key a partner with these fields is found by.
 fn keys_of(fields: &Fields) -> Vec<u64> {
     let identity = Identity::of(fields);
@@ -82,21 +94,21 @@ fn keys_of(fields: &Fields) -> Vec<u64> {
 
 impl Forecast {
     /// Takes an item into account. Says whether it belongs in the plan: a record stands there once, and the first word
-    /// about it counts.
+    /// about it counts. Only a review gives way to what is done afterwards.
     pub fn decide(&self, item: &Item) -> bool {
-        let contact = item.crm_id.clone().map(CrmId);
-        let partner = item.metakocka_id.clone().map(MkId);
-        let hashes: Vec<u64> =
-            contact.iter().map(contact_hash).chain(partner.iter().map(partner_hash)).collect();
-        {
-            let mut decided = self.decided.borrow_mut();
-            if hashes.iter().any(|hash| decided.contains(hash)) {
-                return false;
-            }
-            decided.extend(hashes);
+        if !self.stands(item) {
+            return false;
         }
+        let records = records_of(item);
+        let mut reviewed = self.reviewed.borrow_mut();
+        if item.action == Action::Review {
+            let first = !records.iter().any(|record| reviewed.contains(record));
+            reviewed.extend(records);
+            return first;
+        }
+        self.decided.borrow_mut().extend(records);
         if matches!(item.action, Action::CreateContact | Action::CreatePartner | Action::Link) {
-            self.pair(contact, partner);
+            self.pair(item.crm_id.clone().map(CrmId), item.metakocka_id.clone().map(MkId));
         }
         for field in &item.fields {
             if (field.side, field.field) == (Side::Crm.name(), Field::Company.name()) {
@@ -106,10 +118,18 @@ impl Forecast {
         true
     }
 
+    /// Whether nothing else is done to the records of this item.
+    #[must_use]
+    pub fn stands(&self, item: &Item) -> bool {
+        let decided = self.decided.borrow();
+        !records_of(item).iter().any(|record| decided.contains(record))
+    }
+
     /// Whether the plan holds an item about this contact.
     #[must_use]
     pub fn is_decided(&self, contact: &CrmId) -> bool {
-        self.decided.borrow().contains(&contact_hash(contact))
+        let record = hash("contact", &contact.0);
+        self.decided.borrow().contains(&record) || self.reviewed.borrow().contains(&record)
     }
 
     /// These two will be linked, whether or not the plan says so.
@@ -141,21 +161,58 @@ impl Forecast {
 
     /// A partner will be made for this contact; whoever looks for one of its keys finds it.
     pub fn will_be_found(&self, contact: &CrmId, fields: &Fields) {
-        let mut makers = self.makers.borrow_mut();
-        let Ok(position) = u32::try_from(makers.len()) else { return };
-        self.made_keys.borrow_mut().extend(keys_of(fields).into_iter().map(|key| (key, position)));
-        makers.push(contact.0.clone());
+        self.rekey(Pair { contact: Some(contact.clone()), partner: None }, fields);
     }
 
-    /// Contacts whose partner-to-be shares a key with these fields.
-    fn makers_of(&self, fields: &Fields) -> IdSet<String> {
-        let (keys, makers) = (self.made_keys.borrow(), self.makers.borrow());
-        let mut found = IdSet::default();
+    /// A partner will be told this; whoever looks for one of the keys it then has finds it, and nobody by those it had.
+    pub fn will_change(&self, partner: &Partner, changes: &[Replacement]) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut fields = partner.fields.clone();
+        for change in changes {
+            fields.set(change.field, change.new.as_deref());
+        }
+        self.rekey(Pair { contact: None, partner: Some(partner.id.clone()) }, &fields);
+        self.told.borrow_mut().insert(partner.id.clone(), changes.to_vec());
+    }
+
+    fn rekey(&self, record: Pair, fields: &Fields) {
+        let mut rekeyed = self.rekeyed.borrow_mut();
+        let Ok(position) = u32::try_from(rekeyed.len()) else { return };
+        self.keys.borrow_mut().extend(keys_of(fields).into_iter().map(|key| (key, position)));
+        rekeyed.push(record);
+    }
+
+    /// Records whose partner will share a key with these fields.
+    fn found_by(&self, fields: &Fields) -> (IdSet<String>, IdSet<MkId>) {
+        let (keys, rekeyed) = (self.keys.borrow(), self.rekeyed.borrow());
+        let (mut contacts, mut partners) = (IdSet::default(), IdSet::default());
         for key in keys_of(fields) {
             let positions = keys.range((key, 0)..=(key, u32::MAX)).map(|(_, position)| *position as usize);
-            found.extend(positions.filter_map(|position| makers.get(position).cloned()));
+            for record in positions.filter_map(|position| rekeyed.get(position)) {
+                contacts.extend(record.contact.iter().map(|id| id.0.clone()));
+                partners.extend(record.partner.clone());
+            }
         }
-        found
+        (contacts, partners)
+    }
+
+    /// A partner as it will be.
+    fn as_told(&self, mut read: Read) -> Read {
+        let told = self.told.borrow();
+        let Some(changes) = told.get(&read.partner.id) else { return read };
+        let mut persons = emails(&read.bytes);
+        for change in changes {
+            read.partner.fields.set(change.field, change.new.as_deref());
+            if change.field == Field::Email {
+                persons.retain(|email| Some(email.as_str()) != change.old.as_deref());
+            }
+        }
+        let persons: Vec<_> =
+            persons.into_iter().map(|email| serde_json::json!({ "email": email })).collect();
+        read.bytes = serde_json::json!({ "partner_contact_list": persons }).to_string().into_bytes();
+        read
     }
 
     /// A company name goes from the CRM's active contacts, and another one comes.
@@ -240,17 +297,28 @@ impl Run<'_> {
         Ok(links)
     }
 
-    /// Partners a look-up for these fields would find in Metakocka by now, had the plan under way been carried out.
+    /// What a look-up for these fields would find in Metakocka, had the plan under way been carried out so far.
     ///
     /// # Errors
     ///
-    /// When storage fails.
-    pub async fn foreseen_partners(&self, fields: &Fields) -> Result<Vec<Read>, Stop> {
-        let makers = self.gate.forecast().map(|forecast| forecast.makers_of(fields)).unwrap_or_default();
-        if makers.is_empty() {
+    /// When storage fails or the connection is broken.
+    pub async fn foreseen(&self, fields: &Fields, found: Vec<Read>) -> Result<Vec<Read>, Stop> {
+        let Some(forecast) = self.gate.forecast() else { return Ok(found) };
+        let mut found: Vec<Read> = found.into_iter().map(|read| forecast.as_told(read)).collect();
+        let (contacts, partners) = forecast.found_by(fields);
+        add_new(&mut found, self.to_be_made(contacts).await?);
+        for answer in self.ask(partners.into_ids().map(PartnerKey::Id).collect()).await {
+            add_new(&mut found, answer?.into_iter().map(|read| forecast.as_told(read)).collect());
+        }
+        Ok(found)
+    }
+
+    /// The partners that will be made for these contacts.
+    async fn to_be_made(&self, contacts: IdSet<String>) -> Result<Vec<Read>, Stop> {
+        if contacts.is_empty() {
             return Ok(Vec::new());
         }
-        let contacts = Contacts::load(self.powers, makers.texts()).await?.readable;
+        let contacts = Contacts::load(self.powers, contacts.texts()).await?.readable;
         let as_partner = |contact: crate::crm::Contact| Partner {
             id: about_to_be_made(&contact.id.0),
             code: None,

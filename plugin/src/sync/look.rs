@@ -43,17 +43,15 @@ pub(super) enum Look {
 pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<Look>, Stop> {
     let mut hits = Vec::with_capacity(window.len());
     for (candidate, found) in window.iter().zip(ask_all(run, window).await) {
+        let found = match found {
+            Ok(found) => Ok(run.foreseen(&candidate.fields, found).await?),
+            Err(error) => Err(error),
+        };
         hits.push(found.map(|found| {
             let (exact, others): (Vec<Read>, Vec<Read>) =
                 found.into_iter().partition(|read| is_hit(candidate, read));
             (exact, others.into_iter().map(|read| read.partner.id).collect::<Vec<_>>())
         }));
-    }
-    for (candidate, hits) in window.iter().zip(&mut hits) {
-        if let Ok((exact, _)) = hits {
-            let foreseen = run.foreseen_partners(&candidate.fields).await?;
-            exact.extend(foreseen.into_iter().filter(|read| is_hit(candidate, read)));
-        }
     }
     seen_before(run, window, &mut hits).await?;
     let ids: IdSet<String> = hits

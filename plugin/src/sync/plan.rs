@@ -107,6 +107,8 @@ pub enum Gate {
 pub struct Recorder {
     plan: String,
     pending: RefCell<Vec<String>>,
+    /// They come last: what is done to a record takes their place.
+    reviews: RefCell<Vec<Item>>,
     number: Cell<u64>,
     hash: Cell<u64>,
     forecast: Forecast,
@@ -118,7 +120,8 @@ impl Gate {
     pub fn record(plan: &str) -> Self {
         Self::Record(Recorder {
             plan: plan.to_owned(),
-            pending: RefCell::new(Vec::new()),
+            pending: RefCell::default(),
+            reviews: RefCell::default(),
             number: Cell::new(0),
             hash: Cell::new(0),
             forecast: Forecast::default(),
@@ -191,8 +194,11 @@ impl Gate {
             Self::Record(recorder) => {
                 let item = item();
                 if recorder.forecast.decide(&item) {
-                    recorder.hash.set(recorder.hash.get().rotate_left(5) ^ item.digest());
-                    recorder.pending.borrow_mut().push(item.text());
+                    if item.action == Action::Review {
+                        recorder.reviews.borrow_mut().push(item);
+                    } else {
+                        recorder.put(&item);
+                    }
                 }
                 false
             }
@@ -238,11 +244,12 @@ impl Gate {
     ///
     /// When storage fails.
     pub async fn close(&self, powers: Powers<'_>) -> Result<(), StorageError> {
-        self.flush(powers).await?;
-        match self {
-            Self::Record(recorder) if recorder.number.get() == 0 => recorder.keep(powers, &[]).await,
-            _ => Ok(()),
+        let Self::Record(recorder) = self else { return Ok(()) };
+        for item in recorder.reviews.take().iter().filter(|item| recorder.forecast.stands(item)) {
+            recorder.put(item);
         }
+        self.flush(powers).await?;
+        if recorder.number.get() == 0 { recorder.keep(powers, &[]).await } else { Ok(()) }
     }
 
     /// The fingerprint of what was recorded.
@@ -256,6 +263,11 @@ impl Gate {
 }
 
 impl Recorder {
+    fn put(&self, item: &Item) {
+        self.hash.set(self.hash.get().rotate_left(5) ^ item.digest());
+        self.pending.borrow_mut().push(item.text());
+    }
+
     async fn keep(&self, powers: Powers<'_>, page: &[String]) -> Result<(), StorageError> {
         let number = self.number.get();
         self.number.set(number + 1);

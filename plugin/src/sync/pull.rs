@@ -8,10 +8,10 @@ use super::adopt::Adoption;
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, RACES, Run, Stop};
 use super::effect::Effect;
-use super::index::{Index, Met};
 use super::identity::Identity;
+use super::index::{Index, Met};
 use super::link::{Matched, match_contacts};
-use super::merge::{Side, Versions};
+use super::merge::{Merged, Side, Versions};
 use super::plan::{Action, Item, PlannedField};
 use super::push::{edited, gone_reason};
 use super::reconcile::{conflicts_of, decisions};
@@ -350,7 +350,7 @@ fn linked(
         return Outcome { writes, effect, pushes, ..Outcome::default() };
     }
     let update = !merged.to_crm.is_empty() || revive;
-    if update && !run.gate.admits(|| update_item(contact, &partner.id, &merged.to_crm, &[]))
+    if (update || merged.asks()) && !run.gate.admits(|| pair_item(contact, &partner.id, &merged, update))
         || run.gate.is_dry()
     {
         let effect = if update { Effect::default() } else { Effect::unchanged() };
@@ -420,7 +420,7 @@ fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
         forecast.pair(Some(contact.id.clone()), Some(partner.id.clone()));
         return Outcome::default();
     }
-    if !run.gate.admits(|| adoption.item()) {
+    if !adoption.admitted(run) {
         return Outcome::default();
     }
     let pending = run.pending.borrow();
@@ -475,8 +475,9 @@ fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) ->
         record_hash: partner.raw_hash.to_string(),
         attempts: 0,
     };
-    if run.gate.is_dry() {
-        // A run would keep it among the partners it has seen, where look-ups find it however it is spelt.
+    if !run.gate.is_open() {
+        // A run keeps it among the partners it has seen, where look-ups find it however it is spelt; a plan, and one that is
+        // carried out and does without the review because the partner gets its link after all, keeps it in mind.
         let known = (partner.id.clone(), Identity::of_partner(partner));
         run.other_spellings.borrow_mut().push(known);
     }
@@ -520,6 +521,24 @@ fn crm_gone(run: &Run<'_>, link: &Link, partner: &Partner) -> Outcome {
         ..link.clone()
     };
     Outcome { writes: vec![next.write(&run.began_text)], ..Outcome::default() }
+}
+
+/// What a merge has decided about a pair, as a plan shows it.
+#[must_use]
+pub fn pair_item(contact: &Contact, partner: &MkId, merged: &Merged, update: bool) -> Item {
+    let item = update_item(contact, partner, &merged.to_crm, &merged.to_metakocka);
+    if update {
+        return item;
+    }
+    let names = |fields: Vec<Field>| fields.into_iter().map(Field::name).collect::<Vec<_>>().join(", ");
+    let (code, reason) = if merged.cleared.is_empty() {
+        let fields = merged.parked.iter().map(|parked| parked.field).collect();
+        ("conflict", format!("a person has to say which value counts: {}", names(fields)))
+    } else {
+        let reason = "emptied in the CRM, which Metakocka's API cannot follow";
+        ("cleared-field", format!("{reason}: {}", names(merged.cleared.clone())))
+    };
+    Item { action: Action::Review, code: Some(code.to_owned()), reason: Some(reason), ..item }
 }
 
 /// An update as a plan shows it.

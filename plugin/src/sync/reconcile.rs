@@ -7,14 +7,14 @@ use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
 use super::merge::{Merged, Side, Versions};
-use super::pull::update_item;
+use super::pull::pair_item;
 use super::rename;
 use super::unclear::keep_open;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{
-    CONFLICTS, Conflict, Decision, Intent, IntentState, Link, LinkState, LinkStatus, OUTBOX,
-    Quarantined, Severity,
+    CONFLICTS, Conflict, Decision, Intent, IntentState, Link, LinkState, LinkStatus, OUTBOX, Quarantined,
+    Severity,
 };
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
@@ -373,9 +373,12 @@ fn decide(
             return give_up(run, &contact, &link, intent.as_ref(), reason, "validation");
         }
     };
-    if merged.writes()
+    if let Some(forecast) = run.gate.forecast() {
+        forecast.will_change(&fresh.partner, &merged.to_metakocka);
+    }
+    if (merged.writes() || merged.asks())
         && !run.follows_up(&contact.id)
-        && !run.gate.admits(|| update_item(&contact, &link.partner, &merged.to_crm, &merged.to_metakocka))
+        && !run.gate.admits(|| pair_item(&contact, &link.partner, &merged, merged.writes()))
         || run.gate.is_dry()
     {
         run.pending.borrow_mut().extend(intent);

@@ -67,18 +67,13 @@ async fn stages(run: &Run<'_>) -> Result<(), Stop> {
             if direction.writes_crm() {
                 super::reconsider::reconsider(run).await?;
             }
-            let notes = !direction.writes_metakocka();
-            if notes && !run.gate.is_dry() {
+            if !direction.writes_metakocka() {
                 note(run).await?;
             }
             if direction.writes_crm() {
                 run.forget_seen(retries.partners).await?;
                 let edited = pull(run).await?;
                 reconcile(run, edited).await?;
-            }
-            if notes && run.gate.is_dry() {
-                // What is said about a contact is taken back when its partner comes back: a plan says only what stays.
-                note(run).await?;
             }
             if direction.writes_metakocka() {
                 process(run, retries.contacts, true).await?;
