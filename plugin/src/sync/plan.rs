@@ -98,7 +98,7 @@ pub enum Gate {
     /// Everything.
     Open,
     /// Nothing; items are kept.
-    Record(Recorder),
+    Record(Box<Recorder>),
     /// What the stored plan holds: digests, and how often each may pass.
     Only(RefCell<BTreeMap<u64, u32>>),
 }
@@ -118,14 +118,14 @@ impl Gate {
     /// A gate that records under this plan id.
     #[must_use]
     pub fn record(plan: &str) -> Self {
-        Self::Record(Recorder {
+        Self::Record(Box::new(Recorder {
             plan: plan.to_owned(),
             pending: RefCell::default(),
             reviews: RefCell::default(),
             number: Cell::new(0),
             hash: Cell::new(0),
             forecast: Forecast::default(),
-        })
+        }))
     }
 
     /// A gate for a stored plan; `None` when there is no such plan.
@@ -168,7 +168,7 @@ impl Gate {
 
     /// What the plan under way has decided; only a dry run has it.
     #[must_use]
-    pub const fn forecast(&self) -> Option<&Forecast> {
+    pub fn forecast(&self) -> Option<&Forecast> {
         match self {
             Self::Record(recorder) => Some(&recorder.forecast),
             Self::Open | Self::Only(_) => None,
