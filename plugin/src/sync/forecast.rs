@@ -3,7 +3,7 @@
 //! by what keys they would be found, which company names come and go. Normal runs have no forecast: they read what is stored.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::context::{Run, Stop};
 use super::identity::Identity;
@@ -37,6 +37,11 @@ impl Pair {
     }
 }
 
+/// What the plan says of a record: something is done to it.
+const DONE: u32 = 1;
+/// A person has to look at it, unless something is done to it after all.
+const REVIEWED: u32 = 2;
+
 /// Stands for the id of a partner nobody has made yet.
 fn about_to_be_made(contact: &str) -> MkId {
     MkId(format!("about to be made for {contact}"))
@@ -45,10 +50,8 @@ fn about_to_be_made(contact: &str) -> MkId {
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub struct Forecast {
-    /// Records the plan does something to, as hashes: eight bytes each.
-    decided: RefCell<BTreeSet<u64>>,
-    /// Records a person has to look at, unless something is done to them after all.
-    reviewed: RefCell<BTreeSet<u64>>,
+    /// Records of the plan, as hashes, and what is said of each.
+    records: RefCell<BTreeMap<u64, u32>>,
     pairs: RefCell<Vec<Pair>>,
     /// Positions in `pairs` by the hash of either record.
     paired: RefCell<BTreeMap<u64, u32>>,
@@ -56,8 +59,10 @@ pub struct Forecast {
     back: RefCell<ById<CrmId, Link>>,
     /// Partners that will have other keys than now: those to be made, and those to be changed.
     rekeyed: RefCell<Vec<Pair>>,
-    /// The hashes of their keys, with positions in `rekeyed`.
-    keys: RefCell<BTreeSet<(u64, u32)>>,
+    /// The hashes of their keys, each with the position of a holder.
+    keys: RefCell<BTreeMap<u64, u32>>,
+    /// Positions in `rekeyed`, each with the position of another holder of the same key.
+    holders: RefCell<Vec<(u32, Option<u32>)>>,
     /// What partners are told.
     told: RefCell<ById<MkId, Vec<Replacement>>>,
     /// Company names that come into the CRM and that go.
@@ -99,14 +104,13 @@ impl Forecast {
         if !self.stands(item) {
             return false;
         }
-        let records = records_of(item);
-        let mut reviewed = self.reviewed.borrow_mut();
-        if item.action == Action::Review {
-            let first = !records.iter().any(|record| reviewed.contains(record));
-            reviewed.extend(records);
-            return first;
+        let word = if item.action == Action::Review { REVIEWED } else { DONE };
+        for record in records_of(item) {
+            let before = self.records.borrow_mut().insert(record, word);
+            if word == REVIEWED && before.is_some() {
+                return false;
+            }
         }
-        self.decided.borrow_mut().extend(records);
         if matches!(item.action, Action::CreateContact | Action::CreatePartner | Action::Link) {
             self.pair(item.crm_id.clone().map(CrmId), item.metakocka_id.clone().map(MkId));
         }
@@ -121,15 +125,14 @@ impl Forecast {
     /// Whether nothing else is done to the records of this item.
     #[must_use]
     pub fn stands(&self, item: &Item) -> bool {
-        let decided = self.decided.borrow();
-        !records_of(item).iter().any(|record| decided.contains(record))
+        let known = self.records.borrow();
+        !records_of(item).iter().any(|record| known.get(record) == Some(&DONE))
     }
 
     /// Whether the plan holds an item about this contact.
     #[must_use]
     pub fn is_decided(&self, contact: &CrmId) -> bool {
-        let record = hash("contact", &contact.0);
-        self.decided.borrow().contains(&record) || self.reviewed.borrow().contains(&record)
+        self.records.borrow().contains_key(&contact_hash(contact))
     }
 
     /// These two will be linked, whether or not the plan says so.
@@ -180,19 +183,27 @@ impl Forecast {
     fn rekey(&self, record: Pair, fields: &Fields) {
         let mut rekeyed = self.rekeyed.borrow_mut();
         let Ok(position) = u32::try_from(rekeyed.len()) else { return };
-        self.keys.borrow_mut().extend(keys_of(fields).into_iter().map(|key| (key, position)));
+        let mut holders = self.holders.borrow_mut();
+        for key in keys_of(fields) {
+            let Ok(last) = u32::try_from(holders.len()) else { return };
+            let other = self.keys.borrow_mut().insert(key, last);
+            holders.push((position, other));
+        }
         rekeyed.push(record);
     }
 
     /// Records whose partner will share a key with these fields.
     fn found_by(&self, fields: &Fields) -> (IdSet<String>, IdSet<MkId>) {
-        let (keys, rekeyed) = (self.keys.borrow(), self.rekeyed.borrow());
+        let (keys, holders, rekeyed) = (self.keys.borrow(), self.holders.borrow(), self.rekeyed.borrow());
         let (mut contacts, mut partners) = (IdSet::default(), IdSet::default());
         for key in keys_of(fields) {
-            let positions = keys.range((key, 0)..=(key, u32::MAX)).map(|(_, position)| *position as usize);
-            for record in positions.filter_map(|position| rekeyed.get(position)) {
-                contacts.extend(record.contact.iter().map(|id| id.0.clone()));
-                partners.extend(record.partner.clone());
+            let mut next = keys.get(&key).copied();
+            while let Some((position, other)) = next.and_then(|at| holders.get(at as usize)) {
+                if let Some(record) = rekeyed.get(*position as usize) {
+                    contacts.extend(record.contact.iter().map(|id| id.0.clone()));
+                    partners.extend(record.partner.clone());
+                }
+                next = *other;
             }
         }
         (contacts, partners)

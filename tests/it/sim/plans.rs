@@ -677,7 +677,7 @@ async fn meet(story: &mut Story, world: &World) {
 async fn lived(first: &World, seed: u64) -> (World, Direction) {
     let mut story = Story::of(seed);
     let world = first.fresh();
-    let policy = *["metakocka", "crm", "newest", "manual"].choose(&mut story.dice).unwrap();
+    let policy = *["metakocka", "crm", "newest"].choose(&mut story.dice).unwrap();
     world.set("contacts.policy", json!(policy)).await;
     let direction = *[FROM, TO, BOTH, BOTH].choose(&mut story.dice).unwrap();
     for _ in 0..6 {
