@@ -46,9 +46,16 @@ impl<'a> Adoption<'a> {
         Self { contact, partner, merged }
     }
 
-    /// As a plan shows it: the link, and every value that travels because of it.
+    /// Whether the two may be linked: a dry run only shows the link, and every value that travels because of it.
     #[must_use]
-    pub fn item(&self) -> Item {
+    pub fn admitted(&self, run: &Run<'_>) -> bool {
+        if let Some(forecast) = run.gate.forecast() {
+            forecast.will_change(self.partner, &self.merged.to_metakocka);
+        }
+        run.gate.admits(|| self.item())
+    }
+
+    fn item(&self) -> Item {
         Item {
             action: Action::Link,
             ..update_item(self.contact, &self.partner.id, &self.merged.to_crm, &self.merged.to_metakocka)

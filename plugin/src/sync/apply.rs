@@ -295,14 +295,17 @@ impl<'a> Verdict<'a> {
             crm_id: self.crm_id.map(|id| id.0.clone()),
             metakocka_id: self.metakocka_id.map(|id| id.0.clone()),
             fields: Vec::new(),
+            code: Some(self.code.to_owned()),
             reason: Some(self.reason.clone()),
         }
     }
 
-    /// What it writes and counts, if the run may: a dry run only shows it.
+    /// What it writes and counts, if the run may: a dry run only shows it. Of a stored plan it passes with the item it
+    /// follows from.
     #[must_use]
     pub fn admitted(self, run: &Run<'_>) -> Option<(Write, Effect)> {
-        if !run.gate.admits(|| self.item()) {
+        let follows = self.crm_id.is_some_and(|id| run.follows_up(id));
+        if !follows && !run.gate.admits(|| self.item()) {
             return None;
         }
         let mut effect = Effect::default();

@@ -161,9 +161,7 @@ pub struct Run<'a> {
     pub updates_settled: Cell<u32>,
     /// Contacts without a link this run has found the partner of: they stay candidates for whoever shares a key with them.
     matched: RefCell<IdSet<CrmId>>,
-    /// Contacts the plan under way has decided about.
-    decided: RefCell<IdSet<CrmId>>,
-    /// Contacts whose link the stored plan has made.
+    /// Contacts an item of the stored plan was carried out for.
     admitted: RefCell<IdSet<CrmId>>,
     /// Whether this run has gone through the whole list of partners: what has no contact is in `seen`.
     pub has_scanned: Cell<bool>,
@@ -236,7 +234,6 @@ impl<'a> Run<'a> {
             crm_was_empty: Cell::new(empty),
             updates_settled: Cell::new(0),
             matched: RefCell::default(),
-            decided: RefCell::default(),
             admitted: RefCell::default(),
             has_scanned: Cell::default(),
             listed: RefCell::default(),
@@ -450,27 +447,15 @@ impl<'a> Run<'a> {
         self.checkpoint.borrow_mut().follow(before, last);
     }
 
-    /// Remembers, in a dry run, that the plan has decided about a contact: it stands in the plan once.
-    pub fn planned(&self, id: &CrmId) {
-        if self.gate.is_dry() {
-            self.decided.borrow_mut().insert(id.clone());
-        }
-    }
-
-    /// Whether the plan under way has decided about a contact already.
-    #[must_use]
-    pub fn is_planned(&self, id: &CrmId) -> bool {
-        self.decided.borrow().contains(id)
-    }
-
-    /// Lets what follows from an item of the stored plan pass with it: the plan shows the values with the link.
+    /// Lets what follows from an item of the stored plan pass with it: the plan shows the values with the link, and each
+    /// record once.
     pub fn follow_up(&self, id: &CrmId) {
         if self.gate.is_stored() {
             self.admitted.borrow_mut().insert(id.clone());
         }
     }
 
-    /// Whether an update of this contact follows from an item of the stored plan that was carried out.
+    /// Whether what is to be done to this contact follows from an item of the stored plan that was carried out.
     #[must_use]
     pub fn follows_up(&self, id: &CrmId) -> bool {
         self.admitted.borrow().contains(id)

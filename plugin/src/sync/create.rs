@@ -150,10 +150,12 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
                 if run.gate.admits(|| create_item(&candidate)) {
                     candidate.intent.before = before;
                     absent.push(candidate);
+                } else if let Some(forecast) = run.gate.forecast() {
+                    forecast.will_be_found(&candidate.contact.id, &candidate.fields);
                 }
             }
             Look::Free(read) => {
-                if run.gate.admits(|| Adoption::of(run, &candidate.contact, &read.partner).item()) {
+                if Adoption::of(run, &candidate.contact, &read.partner).admitted(run) {
                     let linked = adopt(run, &candidate.contact, &candidate.intent, &read);
                     groups.push(Group { record: groups.len(), writes: linked.writes, effect: linked.effect });
                     followed.push((candidate.contact.id, linked.pushes));
@@ -164,6 +166,7 @@ async fn look_and_link(run: &Run<'_>, window: Vec<Candidate>) -> Result<(Vec<Can
                 run.report().calls_least += u64::from(!run.gate.is_dry());
                 let item = || Item {
                     action: Action::Review,
+                    code: Some(code.to_owned()),
                     reason: Some(reason.clone()),
                     ..create_item(&candidate)
                 };
@@ -288,6 +291,7 @@ fn create_item(candidate: &Candidate) -> Item {
                 new: Some(value.to_owned()),
             })
             .collect(),
+        code: None,
         reason: None,
     }
 }

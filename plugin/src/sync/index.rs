@@ -5,6 +5,7 @@ use std::cell::Cell;
 use serde::Deserialize;
 
 use super::context::Stop;
+use super::forecast::Forecast;
 use crate::ledger::{LINKS, LinkState, SEEN, body};
 use crate::model::{MkId, RawHash};
 use crate::ports::{Pages, Powers};
@@ -121,12 +122,12 @@ fn known(id: &str, hash: Option<&str>) -> Known {
 }
 
 impl Index {
-    /// Reads ids and hashes, nothing else.
+    /// Reads ids and hashes, nothing else. What the plan under way looks at anew is not known.
     ///
     /// # Errors
     ///
     /// When storage fails, or a row cannot be read: not knowing a link would double its contact.
-    pub async fn load(powers: Powers<'_>) -> Result<Self, Stop> {
+    pub async fn load(powers: Powers<'_>, forecast: Option<&Forecast>) -> Result<Self, Stop> {
         let mut index = Self::default();
         let expected = powers.storage.count(LINKS).await?;
         // Exactly as large as needed: growing by doubling would hold the old and the new list at once.
@@ -148,6 +149,9 @@ impl Index {
         while let Some(page) = seen.next().await? {
             for entry in &page {
                 let row: SeenRow<'_> = body(SEEN, entry)?;
+                if forecast.is_some_and(|forecast| forecast.is_news(&MkId(entry.id.clone()))) {
+                    continue;
+                }
                 index.seen.records.push(known(&entry.id, row.raw_hash));
             }
         }

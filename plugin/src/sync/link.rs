@@ -226,7 +226,7 @@ async fn pool(run: &Run<'_>, identities: &[Identity]) -> Result<Pool, Stop> {
             entries.insert(entry.id.clone(), entry);
         }
     }
-    let links = links_of(run.powers.storage, entries.ids().map(str::to_owned).collect()).await?;
+    let links = run.links_of(entries.ids().map(str::to_owned).collect()).await?;
     for entry in entries.into_values() {
         let link = links.get(&CrmId(entry.id.clone())).cloned();
         let contacts = Contacts::of(&[entry]);

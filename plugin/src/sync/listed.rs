@@ -16,10 +16,10 @@ use crate::model::match_key::{EmailKey, TaxKey};
 use crate::model::{CrmId, IdSet, MkId};
 use crate::ports::Response;
 
-/// What the list holds for the contacts about to be created.
+/// Partners without a link that this run has met, and what the list holds for the contacts about to be created.
 #[derive(Default)]
 pub struct Listed {
-    /// Partners without a link that share a key with one of them.
+    /// Partners without a link, by what they are called.
     pub partners: Vec<(MkId, Identity)>,
     /// The contact whose look-up the list has answered, and the answer: it holds for the next window only.
     pub answered: Option<(CrmId, Vec<Read>)>,
@@ -49,7 +49,9 @@ pub async fn read_list(run: &Run<'_>, contacts: &[Contact]) -> Result<(), Stop> 
     let ids: IdSet<String> = partners.iter().map(|(id, _)| id.0.clone()).collect();
     let linked = links_with(run.powers.storage, ids.texts()).await?;
     let free = partners.into_iter().filter(|(id, _)| !linked.contains(id));
-    run.listed.replace(Listed { partners: free.collect(), answered: whole.then_some((first, same)) });
+    let mut listed = run.listed.borrow_mut();
+    listed.partners.extend(free);
+    listed.answered = whole.then_some((first, same));
     Ok(())
 }
 

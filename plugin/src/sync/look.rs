@@ -3,7 +3,7 @@
 
 use super::context::{Run, Stop};
 use super::identity::{Bond, Identity};
-use super::link::{claimants, links_with};
+use super::link::claimants;
 use crate::crm::Contact;
 use crate::ledger::{Intent, KeyKind, Link, SEEN, name_key};
 use crate::metakocka::client::{PartnerKey, Read};
@@ -43,6 +43,10 @@ pub(super) enum Look {
 pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<Look>, Stop> {
     let mut hits = Vec::with_capacity(window.len());
     for (candidate, found) in window.iter().zip(ask_all(run, window).await) {
+        let found = match found {
+            Ok(found) => Ok(run.foreseen(&candidate.fields, found).await?),
+            Err(error) => Err(error),
+        };
         hits.push(found.map(|found| {
             let (exact, others): (Vec<Read>, Vec<Read>) =
                 found.into_iter().partition(|read| is_hit(candidate, read));
@@ -55,7 +59,7 @@ pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<L
         .flatten()
         .flat_map(|(exact, _)| exact.iter().map(|read| read.partner.id.0.clone()))
         .collect();
-    let linked = links_with(run.powers.storage, ids.texts()).await?;
+    let linked = run.links_with(ids.texts()).await?;
     Ok(window.iter().zip(hits).map(|(candidate, hits)| judge(candidate, hits, &linked)).collect())
 }
 
@@ -158,7 +162,9 @@ async fn seen_before(run: &Run<'_>, window: &[Candidate], hits: &mut [Hits]) -> 
         let found = run.powers.storage.find_many(SEEN, index, keys, 20).await?;
         ids.extend(found.into_iter().map(|(_, entry)| MkId(entry.id)));
     }
-    let ids: Vec<MkId> = ids.into_ids().collect();
+    // One that gets its link is no longer among them.
+    let is_paired = |id: &MkId| run.gate.forecast().is_some_and(|forecast| forecast.is_paired(id));
+    let ids: Vec<MkId> = ids.into_ids().filter(|id| !is_paired(id)).collect();
     run.report().calls_least += ids.len() as u64;
     let mut known = Vec::new();
     for (id, answer) in ids.iter().zip(run.ask(ids.iter().cloned().map(PartnerKey::Id).collect()).await) {

@@ -192,6 +192,12 @@ impl Merged {
         !self.to_crm.is_empty() || !self.to_metakocka.is_empty()
     }
 
+    /// Whether a person has to say something.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        !self.parked.is_empty() || !self.cleared.is_empty()
+    }
+
     /// Fields whose value of the CRM has not reached Metakocka, as long as nothing more is sent.
     #[must_use]
     pub fn unsent(&self) -> Vec<Field> {

@@ -6,6 +6,7 @@ pub mod apply;
 pub mod context;
 pub mod create;
 pub mod effect;
+pub mod forecast;
 pub mod identity;
 pub mod index;
 pub mod link;

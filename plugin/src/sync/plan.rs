@@ -1,8 +1,9 @@
 //! Plans: the decided list, item by item.
 //!
-//! Every decision passes the gate. In a normal run it is open. In a dry run it records the items, in pages, and lets
-//! none through. When a stored plan is applied, decisions are made again from what is true now, and only those the plan
-//! holds word for word pass.
+//! Every decision passes the gate. In a normal run it is open. In a dry run it records the items, in pages, each record
+//! once, and lets none through; what it has recorded, the stages that follow see (`forecast`). When a stored plan is
+//! applied, decisions are made again from what is true now, and only those the plan holds pass: the same thing, done to the
+//! same records, with the same values, for the same cause.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::forecast::Forecast;
 use super::merge::{Replacement, Side};
 use crate::ports::{Change, Expect, Powers, StorageError, Write};
 
@@ -74,7 +76,11 @@ pub struct Item {
     pub metakocka_id: Option<String>,
     /// The values.
     pub fields: Vec<PlannedField>,
-    /// Why, where it is not plain.
+    /// Why, for programs, where it is not plain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why, for people: the last member. It may name what is not there yet, so two items that differ in nothing else are
+    /// the same.
     pub reason: Option<String>,
 }
 
@@ -89,7 +95,7 @@ pub enum Gate {
     /// Everything.
     Open,
     /// Nothing; items are kept.
-    Record(Recorder),
+    Record(Box<Recorder>),
     /// What the stored plan holds: digests, and how often each may pass.
     Only(RefCell<BTreeMap<u64, u32>>),
 }
@@ -98,20 +104,25 @@ pub enum Gate {
 pub struct Recorder {
     plan: String,
     pending: RefCell<Vec<String>>,
+    /// They come last: what is done to a record takes their place.
+    reviews: RefCell<Vec<Item>>,
     number: Cell<u64>,
     hash: Cell<u64>,
+    forecast: Forecast,
 }
 
 impl Gate {
     /// A gate that records under this plan id.
     #[must_use]
     pub fn record(plan: &str) -> Self {
-        Self::Record(Recorder {
+        Self::Record(Box::new(Recorder {
             plan: plan.to_owned(),
-            pending: RefCell::new(Vec::new()),
+            pending: RefCell::default(),
+            reviews: RefCell::default(),
             number: Cell::new(0),
             hash: Cell::new(0),
-        })
+            forecast: Forecast::default(),
+        }))
     }
 
     /// A gate for a stored plan; `None` when there is no such plan.
@@ -152,6 +163,15 @@ impl Gate {
         matches!(self, Self::Record(_))
     }
 
+    /// What the plan under way has decided; only a dry run has it.
+    #[must_use]
+    pub fn forecast(&self) -> Option<&Forecast> {
+        match self {
+            Self::Record(recorder) => Some(&recorder.forecast),
+            Self::Open | Self::Only(_) => None,
+        }
+    }
+
     /// Whether a stored plan is carried out.
     #[must_use]
     pub const fn is_stored(&self) -> bool {
@@ -169,9 +189,14 @@ impl Gate {
         match self {
             Self::Open => true,
             Self::Record(recorder) => {
-                let text = item().text();
-                recorder.hash.set(recorder.hash.get().rotate_left(5) ^ digest(&text));
-                recorder.pending.borrow_mut().push(text);
+                let item = item();
+                if recorder.forecast.decide(&item) {
+                    if item.action == Action::Review {
+                        recorder.reviews.borrow_mut().push(item);
+                    } else {
+                        recorder.put(&item);
+                    }
+                }
                 false
             }
             Self::Only(digests) => {
@@ -204,17 +229,24 @@ impl Gate {
     /// When storage fails.
     pub async fn flush(&self, powers: Powers<'_>) -> Result<(), StorageError> {
         let Self::Record(recorder) = self else { return Ok(()) };
-        let items = recorder.pending.take();
-        for page in items.chunks(PAGE) {
-            let number = recorder.number.get();
-            recorder.number.set(number + 1);
-            let body = serde_json::json!({ "items": page }).to_string().into_bytes();
-            let id = format!("{}/{number:010}", recorder.plan);
-            // Whatever is there: the plan's id was made for this run alone, so nobody else writes under it.
-            let write = Write { collection: PLANS, id, expect: Expect::Any, change: Change::Put(body) };
-            powers.storage.commit(vec![write]).await?;
+        for page in recorder.pending.take().chunks(PAGE) {
+            recorder.keep(powers, page).await?;
         }
         Ok(())
+    }
+
+    /// Stores the rest of a plan. One that says nothing is a plan too, and can be carried out.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub async fn close(&self, powers: Powers<'_>) -> Result<(), StorageError> {
+        let Self::Record(recorder) = self else { return Ok(()) };
+        for item in recorder.reviews.take().iter().filter(|item| recorder.forecast.stands(item)) {
+            recorder.put(item);
+        }
+        self.flush(powers).await?;
+        if recorder.number.get() == 0 { recorder.keep(powers, &[]).await } else { Ok(()) }
     }
 
     /// The fingerprint of what was recorded.
@@ -227,6 +259,52 @@ impl Gate {
     }
 }
 
+impl Recorder {
+    fn put(&self, item: &Item) {
+        let text = item.text();
+        self.hash.set(self.hash.get().rotate_left(5) ^ digest(&text));
+        self.pending.borrow_mut().push(text);
+    }
+
+    async fn keep(&self, powers: Powers<'_>, page: &[String]) -> Result<(), StorageError> {
+        let number = self.number.get();
+        self.number.set(number + 1);
+        let body = serde_json::json!({ "items": page }).to_string().into_bytes();
+        let id = format!("{}/{number:010}", self.plan);
+        // Whatever is there: the plan's id was made for this run alone, so nobody else writes under it.
+        let write = Write { collection: PLANS, id, expect: Expect::Any, change: Change::Put(body) };
+        powers.storage.commit(vec![write]).await?;
+        Ok(())
+    }
+}
+
+/// The fingerprint of an item: all of it but the sentence for people.
 fn digest(text: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+    // Its last member; within a value the quotes would be escaped.
+    let (essence, _reason) = text.rsplit_once(",\"reason\":").unwrap_or((text, ""));
+    xxhash_rust::xxh3::xxh3_64(essence.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_of_an_item_makes_no_difference() {
+        let item = |code: &str, reason: Option<&str>| Item {
+            action: Action::Review,
+            crm_id: Some("d5".to_owned()),
+            metakocka_id: None,
+            fields: Vec::new(),
+            code: Some(code.to_owned()),
+            reason: reason.map(str::to_owned),
+        };
+        let digest = |item: Item| digest(&item.text());
+        let one = digest(item("partner-already-linked", Some("partner 4001 belongs to d4")));
+        for reason in [None, Some("another"), Some("quoted \",\"reason\":\"x\" inside")] {
+            assert_eq!(digest(item("partner-already-linked", reason)), one, "{reason:?}");
+        }
+        assert_ne!(digest(item("ambiguous-match", Some("partner 4001 belongs to d4"))), one);
+        assert_ne!(digest(item("a,\"reason\":1", None)), digest(item("a", None)));
+    }
 }

@@ -8,10 +8,12 @@ use super::adopt::Adoption;
 use super::apply::{self, Settled, Verdict};
 use super::context::{Group, RACES, Run, Stop};
 use super::effect::Effect;
+use super::identity::Identity;
 use super::index::{Index, Met};
-use super::link::{Matched, links_with, match_contacts};
-use super::merge::{Side, Versions};
+use super::link::{Matched, match_contacts};
+use super::merge::{Merged, Side, Versions};
 use super::plan::{Action, Item, PlannedField};
+use super::push::{edited, gone_reason};
 use super::reconcile::{conflicts_of, decisions};
 use super::report::{Class, RecordError};
 use super::request::Selection;
@@ -22,7 +24,7 @@ use crate::metakocka::client::{PARTNER_LIST, PartnerKey, SCAN_PIECE, announced, 
 use crate::metakocka::elements::ListReader;
 use crate::metakocka::outcome::{CallError, Treatment};
 use crate::metakocka::partner::{Partner, Problem};
-use crate::model::{ById, CrmId, IdSet, MkId, RawHash};
+use crate::model::{ById, CrmId, Field, IdSet, MkId, RawHash};
 use crate::ports::{Category, Level, Pages, Response, Write};
 
 /// Partners handled together: two writes each fit one commit.
@@ -52,7 +54,7 @@ type Element = Result<Partner, (RawHash, Problem)>;
 ///
 /// When the run has to stop.
 pub async fn pull(run: &Run<'_>) -> Result<Vec<CrmId>, Stop> {
-    let index = Index::load(run.powers).await?;
+    let index = Index::load(run.powers, run.gate.forecast()).await?;
     run.report().calls_least += 1;
     let (response, survey) =
         run.client.scan_partners(async |response| survey(run, response, &index).await).await?;
@@ -309,7 +311,7 @@ async fn known_links(
         return Ok(ById::default());
     }
     let ids: Vec<String> = page.iter().flatten().map(|partner| partner.id.0.clone()).collect();
-    links_with(run.powers.storage, ids).await
+    run.links_with(ids).await
 }
 
 /// A linked partner whose bytes are new.
@@ -333,6 +335,10 @@ fn linked(
     let merged = run.merge(versions, &decisions(known));
     let back = link.state == LinkState::ErpGone;
     let revive = back && !contact.active && link.base.deactivated;
+    if let (true, Some(forecast)) = (back, run.gate.forecast()) {
+        forecast.comes_back(Link { state: LinkState::Live, ..link.clone() });
+        forecast.name(None, crm.get(Field::Company).filter(|_| revive));
+    }
     if !merged.to_metakocka.is_empty() || !merged.cleared.is_empty() {
         // The fresh read before the update decides again, for both sides at once.
         let pushes = Some(contact.id.clone());
@@ -345,7 +351,7 @@ fn linked(
         return Outcome { writes, effect, pushes, ..Outcome::default() };
     }
     let update = !merged.to_crm.is_empty() || revive;
-    if update && !run.gate.admits(|| update_item(contact, &partner.id, &merged.to_crm, &[]))
+    if (update || merged.asks()) && !run.gate.admits(|| pair_item(contact, &partner.id, &merged, update))
         || run.gate.is_dry()
     {
         let effect = if update { Effect::default() } else { Effect::unchanged() };
@@ -408,8 +414,14 @@ fn read_again(run: &Run<'_>, contact: &Contact, partner: &Partner, back: bool) -
 /// Links a partner with the contact that was there before.
 fn adopt(run: &Run<'_>, contact: &Contact, partner: &Partner) -> Outcome {
     let adoption = Adoption::of(run, contact, partner);
-    run.planned(&contact.id);
-    if !run.gate.admits(|| adoption.item()) {
+    if let Some(forecast) = run.gate.forecast()
+        && run.pending.borrow().iter().any(|intent| intent.contact == contact.id && intent.attempts > 0)
+    {
+        // Our own create, whose answer was lost: a run settles it before it decides anything, so no plan says it.
+        forecast.pair(Some(contact.id.clone()), Some(partner.id.clone()));
+        return Outcome::default();
+    }
+    if !adoption.admitted(run) {
         return Outcome::default();
     }
     let pending = run.pending.borrow();
@@ -438,6 +450,7 @@ fn create(run: &Run<'_>, partner: &Partner, may_be_seen: bool) -> Outcome {
                 new: Some(value.to_owned()),
             })
             .collect(),
+        code: None,
         reason: None,
     };
     if !run.gate.admits(item) {
@@ -463,6 +476,12 @@ fn review(run: &Run<'_>, partner: &Partner, code: &'static str, reason: &str) ->
         record_hash: partner.raw_hash.to_string(),
         attempts: 0,
     };
+    if !run.gate.is_open() {
+        // A run keeps it among the partners it has seen, where look-ups find it however it is spelt; a plan, and one that is
+        // carried out and does without the review because the partner gets its link after all, keeps it in mind.
+        let known = (partner.id.clone(), Identity::of_partner(partner));
+        run.listed.borrow_mut().partners.push(known);
+    }
     left_alone(run, verdict, || Seen::of(partner, code).write(&partner.id))
 }
 
@@ -518,6 +537,24 @@ fn crm_gone(run: &Run<'_>, link: &Link, partner: &Partner) -> Outcome {
     Outcome { writes: vec![next.write(&run.began_text)], ..Outcome::default() }
 }
 
+/// What a merge has decided about a pair, as a plan shows it.
+#[must_use]
+pub fn pair_item(contact: &Contact, partner: &MkId, merged: &Merged, update: bool) -> Item {
+    let item = update_item(contact, partner, &merged.to_crm, &merged.to_metakocka);
+    if update {
+        return item;
+    }
+    let names = |fields: Vec<Field>| fields.into_iter().map(Field::name).collect::<Vec<_>>().join(", ");
+    let (code, reason) = if merged.cleared.is_empty() {
+        let fields = merged.parked.iter().map(|parked| parked.field).collect();
+        ("conflict", format!("a person has to say which value counts: {}", names(fields)))
+    } else {
+        let reason = "emptied in the CRM, which Metakocka's API cannot follow";
+        ("cleared-field", format!("{reason}: {}", names(merged.cleared.clone())))
+    };
+    Item { action: Action::Review, code: Some(code.to_owned()), reason: Some(reason), ..item }
+}
+
 /// An update as a plan shows it.
 #[must_use]
 pub fn update_item(
@@ -534,6 +571,7 @@ pub fn update_item(
         crm_id: Some(contact.id.0.clone()),
         metakocka_id: Some(partner.0.clone()),
         fields,
+        code: None,
         reason: None,
     }
 }
@@ -568,7 +606,10 @@ async fn forget_vanished(run: &Run<'_>, index: &Index) -> Result<(), Stop> {
 }
 
 async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
-    let links = Link::read_all(&run.powers.storage.get_many(LINKS, ids.clone()).await?)?;
+    let mut links = Link::read_all(&run.powers.storage.get_many(LINKS, ids.clone()).await?)?;
+    if let Some(forecast) = run.gate.forecast() {
+        links.retain(|link| !forecast.is_back(&link.contact));
+    }
     let contacts = Contacts::load(run.powers, ids).await?.by_id(run).await?;
     run.report().calls_least += links.len() as u64;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
@@ -595,8 +636,17 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
             );
             continue;
         }
-        let item = || Item { action: Action::Deactivate, ..update_item(contact, &link.partner, &[], &[]) };
+        let item = || Item {
+            action: Action::Deactivate,
+            reason: edited(contact, link, &[]).then(|| gone_reason(link)),
+            ..update_item(contact, &link.partner, &[], &[])
+        };
+        if let (true, Some(forecast)) = (contact.active, run.gate.forecast()) {
+            forecast.name(contact.fields(Some(&link.base)).get(Field::Company), None);
+        }
         if run.gate.admits(item) {
+            // What was edited meanwhile is said afterwards.
+            run.follow_up(&contact.id);
             let effect = Effect { crm_deactivated: 1, ..Effect::default() }.about(&contact.id, &link.partner);
             groups.push(Group { record, writes: apply::deactivate(run, contact, link), effect });
         }

@@ -3,7 +3,6 @@
 use super::apply::Verdict;
 use super::context::{Group, KIND, RACES, Run, Stop};
 use super::create::create;
-use super::link::links_of;
 use super::reconcile::{conflicts_of, reconcile};
 use super::same_company::same_company;
 use super::unreadable::{Contacts, give_up, quarantined, readable_again};
@@ -20,7 +19,7 @@ const PAGE: u32 = 2_000;
 const PENDING: u32 = 10_000;
 
 /// Whether the CRM has edited a linked contact since the base. A value that is parked and waits for a person is no news.
-fn edited(contact: &Contact, link: &Link, conflicts: &[Conflict]) -> bool {
+pub(super) fn edited(contact: &Contact, link: &Link, conflicts: &[Conflict]) -> bool {
     let fields = contact.fields(Some(&link.base));
     Field::ALL.into_iter().any(|field| {
         let value = fields.get(field);
@@ -129,7 +128,7 @@ async fn forget_deleted(run: &Run<'_>, ids: Vec<CrmId>) -> Result<(), Stop> {
 /// When the run has to stop.
 pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Result<(), Stop> {
     let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
-    let links = links_of(run.powers.storage, ids.clone()).await?;
+    let links = run.links_of(ids.clone()).await?;
     let given_up = quarantined(run, &ids).await?;
     let conflicts = conflicts_of(run, ids).await?;
     let waiting: IdSet<CrmId> = run.pending.borrow().iter().map(|intent| intent.contact.clone()).collect();
@@ -139,7 +138,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
         contacts.iter().filter(|contact| contact.active && !links.contains(&contact.id)).collect();
     let shared = same_company(run, &unlinked).await?;
     let mut groups = Vec::new();
-    for contact in contacts {
+    for contact in contacts.into_iter().filter(|contact| !run.is_planned(&contact.id)) {
         match links.get(&contact.id) {
             Some(link) => match link.state {
                 // A failed update whose edit was taken back is over as well.
@@ -163,7 +162,7 @@ pub async fn process(run: &Run<'_>, contacts: Vec<Contact>, again: bool) -> Resu
                     updates.push(contact.id.clone());
                 }
             },
-            None if waiting.contains(&contact.id) || !contact.active || run.is_planned(&contact.id) => {}
+            None if waiting.contains(&contact.id) || !contact.active => {}
             None => {
                 let fields = contact.fields(None);
                 let before = given_up.get(&contact.id);
@@ -220,11 +219,6 @@ fn partner_gone(
     record: usize,
 ) -> Option<Group> {
     const CODE: &str = "partner-gone";
-    let reason = format!(
-        "partner {} of this contact is gone from Metakocka, so what is edited here cannot travel: enter the partner there \
-         again with the same tax number, or make a new contact",
-        link.partner
-    );
     // Who sets it active again after us decides from here on: it is not ours any more to set it back.
     let mut mine = None;
     if contact.active && link.base.deactivated && !run.gate.is_dry() {
@@ -232,13 +226,22 @@ fn partner_gone(
         link.base.deactivated = false;
         mine = Some(link.write(&run.now().text()));
     }
-    let verdict = Verdict::of_pair(contact, link, reason, CODE, Severity::NeedsReview);
+    let verdict = Verdict::of_pair(contact, link, gone_reason(link), CODE, Severity::NeedsReview);
     let said = before.is_some_and(|before| before.code == CODE && before.record_hash == verdict.record_hash);
     if said || !contact.active && !edited(contact, link, &[]) {
         return mine.map(|write| Group::silent(record, vec![write]));
     }
     let (write, effect) = verdict.admitted(run)?;
     Some(Group { record, writes: mine.into_iter().chain([write]).collect(), effect })
+}
+
+/// Why an edit of a contact whose partner is gone stays where it is.
+pub(super) fn gone_reason(link: &Link) -> String {
+    format!(
+        "partner {} of this contact is gone from Metakocka, so what is edited here cannot travel: enter the partner there \
+         again with the same tax number, or make a new contact",
+        link.partner
+    )
 }
 
 /// Notes what the CRM changed while the direction holds its edits back: linked contacts become `pending`. Partners that had
@@ -265,7 +268,7 @@ pub async fn note(run: &Run<'_>) -> Result<(), Stop> {
         let ids: Vec<String> = contacts.iter().map(|contact| contact.id.0.clone()).collect();
         let conflicts = conflicts_of(run, ids.clone()).await?;
         let given_up = quarantined(run, &ids).await?;
-        let links = links_of(run.powers.storage, ids).await?;
+        let links = run.links_of(ids).await?;
         let mut groups = Vec::new();
         for (record, contact) in contacts.iter().enumerate() {
             match links.get(&contact.id) {

@@ -7,14 +7,14 @@ use super::apply::{self, Settled, Verdict};
 use super::context::{Group, IN_FLIGHT, RACES, Run, Stop, TROUBLE, WINDOW};
 use super::effect::Effect;
 use super::merge::{Merged, Side, Versions};
-use super::pull::update_item;
+use super::pull::pair_item;
 use super::rename;
 use super::unclear::keep_open;
 use super::unreadable::Contacts;
 use crate::crm::Contact;
 use crate::ledger::{
-    CONFLICTS, Conflict, Decision, Intent, IntentState, LINKS, Link, LinkState, LinkStatus, OUTBOX,
-    Quarantined, Severity,
+    CONFLICTS, Conflict, Decision, Intent, IntentState, Link, LinkState, LinkStatus, OUTBOX, Quarantined,
+    Severity,
 };
 use crate::metakocka::client::{PartnerKey, Read};
 use crate::metakocka::outcome::{CallError, Treatment, WriteOutcome};
@@ -113,8 +113,8 @@ async fn pass(run: &Run<'_>, ids: Vec<CrmId>, mut in_doubt: InDoubt) -> Result<(
         .map(|intent| intent.contact.clone())
         .collect();
     // What a dry run has decided once would only be decided again.
-    let planned = |id: &CrmId| run.gate.is_dry() && run.counted.borrow().contains(id);
-    let ids: IdSet<CrmId> = ids.into_iter().filter(|id| !unsettled.contains(id) && !planned(id)).collect();
+    let ids: IdSet<CrmId> =
+        ids.into_iter().filter(|id| !unsettled.contains(id) && !run.is_planned(id)).collect();
     let mut ids: Vec<CrmId> = ids.into_ids().collect();
     let total = ids.len() as u64;
     let mut ended = Ok(());
@@ -278,8 +278,8 @@ struct Window {
 /// `in_doubt`.
 async fn read_pairs(run: &Run<'_>, ids: &[CrmId], in_doubt: &mut InDoubt) -> Result<Window, Stop> {
     let texts: Vec<String> = ids.iter().map(|id| id.0.clone()).collect();
-    let mut links = Link::read_all(&run.powers.storage.get_many(LINKS, texts.clone()).await?)?;
-    links.retain(|link| link.state == LinkState::Live);
+    let links = run.links_of(texts.clone()).await?.into_values();
+    let links: Vec<Link> = links.filter(|link| link.state == LinkState::Live).collect();
     let (mut contacts, unreadable) = Contacts::told_apart(run, texts.clone()).await?;
     let mut conflicts = conflicts_of(run, texts).await?;
     let looks = run.ask(links.iter().map(|link| PartnerKey::Id(link.partner.clone())).collect()).await;
@@ -373,9 +373,12 @@ fn decide(
             return give_up(run, &contact, &link, intent.as_ref(), reason, "validation");
         }
     };
-    if merged.writes()
+    if let Some(forecast) = run.gate.forecast() {
+        forecast.will_change(&fresh.partner, &merged.to_metakocka);
+    }
+    if (merged.writes() || merged.asks())
         && !run.follows_up(&contact.id)
-        && !run.gate.admits(|| update_item(&contact, &link.partner, &merged.to_crm, &merged.to_metakocka))
+        && !run.gate.admits(|| pair_item(&contact, &link.partner, &merged, merged.writes()))
         || run.gate.is_dry()
     {
         run.pending.borrow_mut().extend(intent);
@@ -547,6 +550,7 @@ fn after_update(run: &Run<'_>, pair: &Pair, after: &Read, mut effect: Effect) ->
     let leftover = again.to_metakocka.iter().any(|change| !ignored.contains(&change.field.name()));
     if !pair.deferred.is_empty() {
         run.once_more.borrow_mut().insert(pair.contact.id.clone());
+        run.follow_up(&pair.contact.id);
     }
     let status = if ignored.is_empty() { apply::status(&again, leftover) } else { LinkStatus::Error };
     let error = (!ignored.is_empty())

@@ -3,7 +3,7 @@
 use super::context::{Run, Stop};
 use super::merge::Side;
 use crate::crm::COLLECTION;
-use crate::ledger::{QUARANTINE, Quarantined, Seen};
+use crate::ledger::{QUARANTINE, Quarantined};
 use crate::model::MkId;
 use crate::ports::Pages;
 
@@ -16,7 +16,7 @@ const PAGE: u32 = 2_000;
 ///
 /// When storage fails.
 pub async fn reconsider(run: &Run<'_>) -> Result<(), Stop> {
-    if run.gate.is_dry() || !run.has_quarantine.get() {
+    if !run.has_quarantine.get() {
         return Ok(());
     }
     let after = {
@@ -40,6 +40,5 @@ pub async fn reconsider(run: &Run<'_>) -> Result<(), Stop> {
                 .filter_map(|row| row.metakocka_id),
         );
     }
-    run.put_any(ambiguous.iter().map(Seen::forget).collect()).await?;
-    Ok(())
+    run.forget_seen(ambiguous).await
 }

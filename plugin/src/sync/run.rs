@@ -7,10 +7,10 @@ use super::push::{keep_checkpoint, note, process, push};
 use super::reconcile::reconcile;
 use super::report::{Class, Failure, RecordError, Report};
 use super::request::{RunRequest, Selection};
-use super::unclear::{recover, resolve};
+use super::unclear::{recover, resolve, send_planned};
 use super::unreadable::{Contacts, give_up};
 use crate::crm::{COLLECTION, Contact};
-use crate::ledger::{CONFLICTS, Conflict, LINKS, QUARANTINE, Quarantined, Seen, Severity};
+use crate::ledger::{CONFLICTS, Conflict, LINKS, QUARANTINE, Quarantined, Severity};
 use crate::model::{CrmId, IdSet, MkId};
 use crate::ports::{Category, Level, Pages, Powers};
 
@@ -29,9 +29,10 @@ pub async fn run(powers: Powers<'_>, request: &RunRequest) -> Result<Report, Fai
     let run = Run::begin(powers, request).await.map_err(|stop| stop.failure())?;
     let ended = stages(&run).await;
     let counted = count_leftovers(&run).await;
+    let closed = run.gate.close(powers).await.map_err(Stop::from);
     let mut report = std::mem::take(&mut *run.report());
     report.calls_made = run.client.calls();
-    if let Err(stop) = ended.and(counted) {
+    if let Err(stop) = ended.and(counted).and(closed) {
         let failure = stop.failure();
         powers.log.log(Level::Error, Category::Sync, &failure.message, &[("code", &failure.code)]);
         report.stopped = Some(failure);
@@ -55,6 +56,8 @@ async fn stages(run: &Run<'_>) -> Result<(), Stop> {
     super::release::release(run).await?;
     if !run.gate.is_dry() {
         resolve(run, true).await?;
+    } else if direction.writes_metakocka() {
+        send_planned(run).await?;
     }
     match &run.request.selection {
         Selection::Ids(ids) => selected(run, ids).await?,
@@ -68,10 +71,7 @@ async fn stages(run: &Run<'_>) -> Result<(), Stop> {
                 note(run).await?;
             }
             if direction.writes_crm() {
-                // Forgotten, they are news to the scan.
-                if !run.gate.is_dry() {
-                    run.put_any(retries.partners.iter().map(Seen::forget).collect()).await?;
-                }
+                run.forget_seen(retries.partners).await?;
                 let edited = pull(run).await?;
                 reconcile(run, edited).await?;
             }
@@ -146,11 +146,12 @@ async fn asked_again(run: &Run<'_>) -> Result<Retries, Stop> {
             (None, None) => {}
         }
     }
-    if run.request.direction.writes_crm() && !run.gate.is_dry() {
-        let writes = nameless
-            .iter()
-            .flat_map(|id| [Seen::forget(id), Quarantined::release(Quarantined::metakocka_entry(id))]);
-        run.put_any(writes.collect()).await?;
+    if run.request.direction.writes_crm() && !nameless.is_empty() {
+        if !run.gate.is_dry() {
+            let rows = nameless.iter().map(|id| Quarantined::release(Quarantined::metakocka_entry(id)));
+            run.put_any(rows.collect()).await?;
+        }
+        run.forget_seen(nameless).await?;
     }
     if run.request.direction.writes_metakocka() && !ids.is_empty() {
         let contacts = Contacts::load(run.powers, ids).await?;
@@ -218,7 +219,7 @@ async fn selected(run: &Run<'_>, ids: &[String]) -> Result<(), Stop> {
         // Read again: the pull may have changed them.
         let ids = contacts.iter().map(|contact| contact.id.0.clone()).collect();
         let fresh = Contacts::load(run.powers, ids).await?.by_id(run).await?;
-        let links = links_of(storage, fresh.ids().map(str::to_owned).collect()).await?;
+        let links = run.links_of(fresh.ids().map(str::to_owned).collect()).await?;
         let (linked, unlinked): (Vec<Contact>, Vec<Contact>) =
             fresh.into_values().partition(|contact| links.contains(&contact.id));
         process(run, linked, false).await?;

@@ -23,7 +23,7 @@ pub async fn same_company(run: &Run<'_>, contacts: &[&Contact]) -> Result<IdSet<
         if let Some(company) = company(fields.get(Field::Company), fields.get(Field::FullName))
             && !Identity::of(&fields).has_number()
         {
-            named.push((contact.id.clone(), hash(company)));
+            named.push((contact.id.clone(), name_hash(company)));
         }
     }
     if named.is_empty() || run.settings.separate_companies {
@@ -54,9 +54,12 @@ async fn twice(run: &Run<'_>) -> Result<Vec<u64>, Stop> {
             if named.status.as_deref() != Some("inactive")
                 && let Some(company) = company(named.company.as_deref(), named.full_name.as_deref())
             {
-                names.push(hash(company));
+                names.push(name_hash(company));
             }
         }
+    }
+    if let Some(forecast) = run.gate.forecast() {
+        forecast.rename(&mut names);
     }
     names.sort_unstable();
     let pairs = names.iter().zip(names.iter().skip(1));
@@ -71,6 +74,7 @@ fn company<'n>(company: Option<&'n str>, full_name: Option<&'n str>) -> Option<&
     company.filter(named).or(full_name.filter(|name| has_legal_form(name)))
 }
 
-fn hash(company: &str) -> u64 {
+/// What is compared of a company's name.
+pub(super) fn name_hash(company: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(company_key(company).as_bytes())
 }

@@ -244,7 +244,11 @@ async fn settle_updates(run: &Run<'_>, now: crate::model::Time) -> Result<(), St
 }
 
 /// Sends what is on record as decided and not sent.
-async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
+///
+/// # Errors
+///
+/// When the run has to stop.
+pub async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
     let (planned, rest): (Vec<Intent>, Vec<Intent>) =
         run.pending.take().into_iter().partition(|intent| intent.state == IntentState::Planned);
     *run.pending.borrow_mut() = rest;
@@ -283,7 +287,9 @@ async fn send_planned(run: &Run<'_>) -> Result<(), Stop> {
             }
         }
     }
-    // A lost race here means that another run is at work on it.
-    let _others = run.store(obsolete).await?;
+    if !run.gate.is_dry() {
+        // A lost race here means that another run is at work on it.
+        let _others = run.store(obsolete).await?;
+    }
     windows(run, queue).await
 }

@@ -15,19 +15,23 @@ const SEEDS: u64 = 40;
 const ROUNDS: usize = 4;
 const EDITS: usize = 8;
 
-struct Story {
-    dice: StdRng,
+pub(super) struct Story {
+    pub(super) dice: StdRng,
     /// Makes every value of a story a new one.
     number: usize,
 }
 
 impl Story {
-    fn next(&mut self) -> usize {
+    pub(super) fn of(seed: u64) -> Self {
+        Self { dice: StdRng::seed_from_u64(seed), number: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> usize {
         self.number += 1;
         self.number
     }
 
-    async fn edit(&mut self, world: &World) {
+    pub(super) async fn edit(&mut self, world: &World) {
         let number = self.next();
         let live: Vec<(String, String)> = world
             .links()
@@ -83,7 +87,7 @@ impl Story {
 }
 
 async fn story(seed: u64) -> Result<u32, String> {
-    let mut story = Story { dice: StdRng::seed_from_u64(seed), number: 0 };
+    let mut story = Story::of(seed);
     let world = World::new().await;
     let policy = *["metakocka", "crm", "newest"].choose(&mut story.dice).unwrap();
     world.set("contacts.policy", json!(policy)).await;
@@ -182,7 +186,7 @@ fn when_everybody_stops_both_sides_agree() {
 fn a_seed_replays() {
     let trace = || {
         alone(async {
-            let mut story = Story { dice: StdRng::seed_from_u64(77), number: 0 };
+            let mut story = Story::of(77);
             let world = World::new().await;
             for number in 1..=3 {
                 let _ = world.make_partner(company(number));

@@ -9,6 +9,7 @@ mod connection;
 pub(crate) mod convergence;
 mod crash;
 mod interleaved;
+mod plans;
 pub(crate) mod powers;
 mod recovery;
 mod spellings;
@@ -154,7 +155,7 @@ impl World {
     /// A person edits members of the first row of a list.
     pub(crate) fn edit_row(&self, mk_id: &str, list: &str, members: Value) {
         let partner = self.partners().into_iter().find(|partner| partner["mk_id"] == mk_id).unwrap();
-        let mut rows = partner[list].as_array().unwrap().clone();
+        let mut rows = partner[list].as_array().cloned().unwrap_or_else(|| vec![json!({})]);
         rows[0].as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
         self.edit_partner(mk_id, json!({ list: rows }));
     }
