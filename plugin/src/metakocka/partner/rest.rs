@@ -50,7 +50,8 @@ impl Rest {
     /// deep or no text is named and left out.
     #[must_use]
     pub fn of(bytes: &[u8], wire: &PartnerWire<'_>) -> Option<Self> {
-        let mut text = String::from("{");
+        let mut text = String::with_capacity(bytes.len() / 2);
+        text.push('{');
         let mut left_out = Vec::new();
         match serde_json::from_slice::<Members<'_>>(bytes) {
             Ok(Members(members)) => {
@@ -78,7 +79,13 @@ fn put(text: &mut String, name: &str, value: &str) {
     if text.len() > 1 {
         text.push(',');
     }
-    text.push_str(&serde_json::to_string(name).unwrap_or_default());
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        text.push('"');
+        text.push_str(name);
+        text.push('"');
+    } else {
+        text.push_str(&serde_json::to_string(name).unwrap_or_default());
+    }
     text.push(':');
     text.push_str(value);
 }
@@ -117,6 +124,9 @@ fn unmapped<'v>(name: &str, value: &'v str, wire: &PartnerWire<'_>) -> Option<Co
 
 /// Whether storage takes a value: not too deep, and all its text is text.
 fn is_storable(value: &str) -> bool {
+    if !value.bytes().any(|byte| matches!(byte, b'{' | b'[' | b'\\')) {
+        return true;
+    }
     let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in value.bytes() {
         match byte {
@@ -148,7 +158,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
+                let mut members = Vec::with_capacity(16);
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }

@@ -100,8 +100,11 @@ impl PartnerWire<'_> {
     /// A legal form in the name says company whatever the flag says. Else the flag decides: persons have tax numbers too. A
     /// missing flag leaves it to any number that businesses have.
     fn is_business(&self) -> bool {
-        self.customer.value().is_some_and(has_legal_form)
-            || self.business_entity.flag().unwrap_or_else(|| {
+        // Most say so themselves; a name is only read where they do not.
+        let flag = self.business_entity.flag();
+        flag == Some(true)
+            || self.customer.value().is_some_and(has_legal_form)
+            || flag.unwrap_or_else(|| {
                 self.registration_number.value().is_some()
                     || self.taxpayer.flag() == Some(true)
                     || self
