@@ -266,6 +266,28 @@ pub async fn links_with(storage: &dyn Storage, partners: Vec<String>) -> Result<
     Ok(links.into_iter().map(|link| (link.partner.clone(), link)).collect())
 }
 
+/// Links of contacts that are one of these records by number, or by e-mail and name, by the position of the record. Their
+/// partner may keep the number in other signs, or none, so that no look-up finds it.
+///
+/// # Errors
+///
+/// When storage fails.
+pub async fn holders(run: &Run<'_>, records: &[Identity]) -> Result<Vec<Option<Link>>, Stop> {
+    if records.iter().all(|record| record.tax.is_none()) {
+        return Ok(vec![None; records.len()]);
+    }
+    let pool = pool(run, records).await?;
+    let is_live = |link: &&Link| link.state == LinkState::Live;
+    let holder = |record: &Identity| {
+        pool.candidates.iter().find_map(|candidate| {
+            let same_number = record.tax.is_some() && candidate.identity.tax == record.tax;
+            let same = same_number || record.tax.is_some() && record.bond(&candidate.identity) == Bond::Email;
+            candidate.link.as_ref().filter(is_live).filter(|_| same).cloned()
+        })
+    };
+    Ok(records.iter().map(holder).collect())
+}
+
 /// Other contacts without a link that could be one of these records, by the position of the record: a partner belongs to the
 /// one contact that has its key.
 ///

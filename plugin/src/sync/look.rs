@@ -3,7 +3,7 @@
 
 use super::context::{Run, Stop};
 use super::identity::{Bond, Identity};
-use super::link::claimants;
+use super::link::{claimants, holders};
 use crate::crm::Contact;
 use crate::ledger::{Intent, KeyKind, Link, SEEN, name_key};
 use crate::metakocka::client::{PartnerKey, Read};
@@ -60,7 +60,35 @@ pub(super) async fn look_up(run: &Run<'_>, window: &[Candidate]) -> Result<Vec<L
         .flat_map(|(exact, _)| exact.iter().map(|read| read.partner.id.0.clone()))
         .collect();
     let linked = run.links_with(ids.texts()).await?;
-    Ok(window.iter().zip(hits).map(|(candidate, hits)| judge(candidate, hits, &linked)).collect())
+    let looks = window.iter().zip(hits).map(|(candidate, hits)| judge(candidate, hits, &linked));
+    held_by_others(run, window, looks.collect()).await
+}
+
+/// What no look-up has found may be there all the same, as the partner of a contact with the same number, or with the same
+/// address and name.
+async fn held_by_others(
+    run: &Run<'_>,
+    window: &[Candidate],
+    mut looks: Vec<Look>,
+) -> Result<Vec<Look>, Stop> {
+    let wanted = window.iter().zip(&looks).map(|(candidate, look)| match look {
+        Look::Absent { .. } if candidate.intent.attempts == 0 => Identity::of(&candidate.fields),
+        _ => Identity::default(),
+    });
+    let holders = holders(run, &wanted.collect::<Vec<_>>()).await?;
+    for ((candidate, look), holder) in window.iter().zip(&mut looks).zip(holders) {
+        if let Some(link) = holder.filter(|link| link.contact != candidate.contact.id) {
+            *look = Look::Review {
+                code: "partner-already-linked",
+                reason: format!(
+                    "contact {} has the same tax number, or the same e-mail and name, and is partner {} already: merge the two \
+                     contacts or tell them apart by number or name",
+                    link.contact, link.partner
+                ),
+            };
+        }
+    }
+    Ok(looks)
 }
 
 /// The answers to all look-ups of each candidate, each partner once.

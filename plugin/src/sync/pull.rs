@@ -619,9 +619,7 @@ async fn deactivate(run: &Run<'_>, ids: Vec<String>) -> Result<(), Stop> {
         let is_there = match look {
             Ok(found) => !found.is_empty(),
             Err(error) if error.treatment() == Treatment::StopRun => return Err(error.into()),
-            // Something was answered under this id, so it is not gone.
-            Err(CallError::Record(_)) => true,
-            // Nobody knows, and that is said.
+            // Nobody knows, and that is said: also where the answer cannot be read.
             Err(error) => {
                 run.trouble(&contact.id, &error);
                 continue;

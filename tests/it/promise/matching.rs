@@ -309,3 +309,43 @@ fn an_answer_with_the_id_of_another_partner_is_in_doubt() {
         }
     });
 }
+
+/// Two contacts of one tax number, whose partner keeps it with marks: in one run or on different days, no second partner. Nor
+/// one for a contact with a number whose partner is another contact's and has none.
+#[test]
+fn what_is_taken_is_not_created_again_however_it_is_spelt() {
+    let named = |id: &str, tax: Option<&str>, email: &str| {
+        let mut contact = contact_with(tax, Some(email));
+        contact["id"] = json!(id);
+        contact
+    };
+    let pairs = [
+        (Some("SI 4444-4445"), Some("44444445"), "b@x.example"),
+        (Some("44.444.445"), Some("SI44444445"), "b@x.example"),
+        (Some("SI44444445"), Some("SI 44444445"), "b@x.example"),
+        (None, Some("SI44444445"), "a@x.example"),
+    ];
+    alone(async {
+        for direction in [TO, Direction::Bidirectional] {
+            for (one, other, email) in pairs {
+                for later in [false, true] {
+                    let world = World::new().await;
+                    world.set("contacts.same-company", json!("separate")).await;
+                    world.put_contact(&named("a", one, "a@x.example")).await;
+                    if later || one.is_none() {
+                        world.to_rest(direction).await.unwrap();
+                    }
+                    world.put_contact(&named("b", other, email)).await;
+                    world.to_rest(direction).await.unwrap();
+                    let what = format!("{direction:?} {one:?} {other:?}, on different days: {later}");
+                    assert_eq!((world.partners().len(), world.links().await.len()), (1, 1), "{what}");
+                    let rows = quarantine(&world).await;
+                    assert!(
+                        rows.iter().any(|row| row["crm_id"] == "b" || row["crm_id"] == "a"),
+                        "{what}: {rows:?}"
+                    );
+                }
+            }
+        }
+    });
+}
