@@ -67,6 +67,8 @@ pub struct Forecast {
     told: RefCell<ById<MkId, Vec<Replacement>>>,
     /// Company names that come into the CRM and that go.
     names: RefCell<[Vec<u64>; 2]>,
+    /// Contacts whose partner the plan takes for gone.
+    gone: RefCell<IdSet<CrmId>>,
     /// Partners without a link that are to be looked at as if nobody had seen them.
     news: RefCell<IdSet<MkId>>,
 }
@@ -114,6 +116,9 @@ impl Forecast {
         if matches!(item.action, Action::CreateContact | Action::CreatePartner | Action::Link) {
             self.pair(item.crm_id.clone().map(CrmId), item.metakocka_id.clone().map(MkId));
         }
+        if item.action == Action::Deactivate {
+            self.gone.borrow_mut().extend(item.crm_id.clone().map(CrmId));
+        }
         for field in &item.fields {
             if (field.side, field.field) == (Side::Crm.name(), Field::Company.name()) {
                 self.name(field.old.as_deref(), field.new.as_deref());
@@ -143,6 +148,12 @@ impl Forecast {
         let hashes = [contact_hash(&pair.contact()), partner_hash(&pair.partner())];
         self.paired.borrow_mut().extend(hashes.map(|hash| (hash, position)));
         pairs.push(pair);
+    }
+
+    /// Whether the plan takes this contact's partner for gone.
+    #[must_use]
+    pub fn is_gone(&self, contact: &CrmId) -> bool {
+        self.gone.borrow().contains(contact)
     }
 
     /// Whether this partner will have a contact.

@@ -277,7 +277,8 @@ pub async fn holders(run: &Run<'_>, records: &[Identity]) -> Result<Vec<Option<L
         return Ok(vec![None; records.len()]);
     }
     let pool = pool(run, records).await?;
-    let is_live = |link: &&Link| link.state == LinkState::Live;
+    let is_going = |contact: &CrmId| run.gate.forecast().is_some_and(|forecast| forecast.is_gone(contact));
+    let is_live = |link: &&Link| link.state == LinkState::Live && !is_going(&link.contact);
     let holder = |record: &Identity| {
         pool.candidates.iter().find_map(|candidate| {
             let same_number = record.tax.is_some() && candidate.identity.tax == record.tax;
