@@ -57,8 +57,14 @@ impl Identity {
     /// Of a partner that was asked for: the addresses of all its persons.
     #[must_use]
     pub fn of_read(read: &Read) -> Self {
-        let mut identity = Self::of(&read.partner.fields);
-        for key in emails(&read.bytes).iter().flat_map(|address| email_keys(address)) {
+        Self::of_element(&read.partner, &read.bytes)
+    }
+
+    /// The same of a partner whose bytes belong to somebody else.
+    #[must_use]
+    pub fn of_element(partner: &Partner, bytes: &[u8]) -> Self {
+        let mut identity = Self::of(&partner.fields);
+        for key in emails(bytes).iter().flat_map(|address| email_keys(address)) {
             if !identity.emails.contains(&key) {
                 identity.emails.push(key);
             }

@@ -281,8 +281,9 @@ pub async fn holders(run: &Run<'_>, records: &[Identity]) -> Result<Vec<Option<L
     let is_live = |link: &&Link| link.state == LinkState::Live && !is_going(&link.contact);
     let holder = |record: &Identity| {
         pool.candidates.iter().find_map(|candidate| {
-            let same_number = record.tax.is_some() && candidate.identity.tax == record.tax;
-            let same = same_number || record.tax.is_some() && record.bond(&candidate.identity) == Bond::Email;
+            // Without a number of its own a look-up has asked for the address itself.
+            let same = record.tax.is_some()
+                && (candidate.identity.tax == record.tax || record.bond(&candidate.identity) == Bond::Email);
             candidate.link.as_ref().filter(is_live).filter(|_| same).cloned()
         })
     };

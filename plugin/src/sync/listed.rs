@@ -97,14 +97,14 @@ async fn list(run: &Run<'_>, response: &Response, wanted: &Wanted) -> Result<Lis
             list.whole = false;
             return;
         };
-        let read = Read { partner, bytes: element.to_vec() };
-        let identity = Identity::of_read(&read);
+        let identity = Identity::of_element(&partner, element);
         if !wanted.has_a_key_of(&identity) {
             return;
         }
-        list.partners.push((read.partner.id.clone(), identity.clone()));
-        if wanted.first.as_ref().is_some_and(|(_, first)| first.shares_a_key(&identity)) {
-            list.same.push(read);
+        let answers = wanted.first.as_ref().is_some_and(|(_, first)| first.shares_a_key(&identity));
+        list.partners.push((partner.id.clone(), identity));
+        if answers {
+            list.same.push(Read { partner, bytes: element.to_vec() });
         }
     };
     run.client.each_partner(response, visit).await?;

@@ -258,12 +258,8 @@ pub(super) fn judge(
         Ok(hits) => hits,
         Err(error) => return Look::Inconclusive(error),
     };
-    let own = Identity::of(&candidate.fields);
-    let bonds: Vec<Bond> = exact.iter().map(|read| own.bond(&Identity::of_read(read))).collect();
-    if bonds.contains(&Bond::Email) {
-        // An address many share is told by the name.
-        let mut bonds = bonds.into_iter();
-        exact.retain(|_| bonds.next() != Some(Bond::EmailOtherName));
+    if exact.len() > 1 {
+        told_by_name(candidate, &mut exact);
     }
     let intent = &candidate.intent;
     if intent.key_kind == KeyKind::Name {
@@ -331,6 +327,16 @@ pub(super) fn judge(
                 "{several} partners in Metakocka have this {key}: remove the surplus ones there, then retry it (`quarantine retry`)"
             ),
         },
+    }
+}
+
+/// An address many share is told by the name: where one hit is called like the contact, those of other names are none.
+fn told_by_name(candidate: &Candidate, hits: &mut Vec<Read>) {
+    let own = Identity::of(&candidate.fields);
+    let bonds: Vec<Bond> = hits.iter().map(|read| own.bond(&Identity::of_read(read))).collect();
+    if bonds.contains(&Bond::Email) {
+        let mut bonds = bonds.into_iter();
+        hits.retain(|_| bonds.next() != Some(Bond::EmailOtherName));
     }
 }
 

@@ -206,6 +206,14 @@ fn contact(id: &str, more: Value) -> Value {
     contact
 }
 
+/// Contacts of different companies, each with this value of a column.
+async fn newcomers(world: &World, column: &str, rows: &[(&str, &str)]) {
+    for (id, value) in rows {
+        let more = json!({ "company": format!("Podjetje {id} d.o.o."), column: value });
+        world.put_contact(&contact(id, more)).await;
+    }
+}
+
 async fn retry(world: &World, code: &str) {
     for (entry, body) in world.entries(Collection::Quarantine).await {
         if body["code"] == code {
@@ -243,10 +251,7 @@ fn cases() -> Vec<Case> {
             [TO, BOTH],
             [("create-partner", 1), ("review", 1)],
             |world, _direction| {
-                for (id, tax) in [("d4", "SI44444445"), ("d5", "44444445")] {
-                    let company = format!("Podjetje {id} d.o.o.");
-                    world.put_contact(&contact(id, json!({ "company": company, "tax_number": tax }))).await;
-                }
+                newcomers(world, "tax_number", &[("d4", "SI44444445"), ("d5", "44444445")]).await;
             }
         ),
         case!(
@@ -254,12 +259,12 @@ fn cases() -> Vec<Case> {
             [TO, BOTH],
             [("create-partner", 2), ("review", 2)],
             |world, _direction| {
-                for (id, tax) in
-                    [("d4", "SI44444445"), ("d5", "44444445"), ("d6", "SI 44444445"), ("d7", "SI55555555")]
-                {
-                    let company = format!("Podjetje {id} d.o.o.");
-                    world.put_contact(&contact(id, json!({ "company": company, "tax_number": tax }))).await;
-                }
+                newcomers(
+                    world,
+                    "tax_number",
+                    &[("d4", "SI44444445"), ("d5", "44444445"), ("d6", "SI 44444445"), ("d7", "SI55555555")],
+                )
+                .await;
             }
         ),
         case!(
@@ -267,10 +272,7 @@ fn cases() -> Vec<Case> {
             [TO, BOTH],
             [("create-partner", 1), ("review", 1)],
             |world, _direction| {
-                for (id, email) in [("d4", "x@x.example"), ("d5", "X@x.example")] {
-                    let company = format!("Podjetje {id} d.o.o.");
-                    world.put_contact(&contact(id, json!({ "company": company, "email": email }))).await;
-                }
+                newcomers(world, "email", &[("d4", "x@x.example"), ("d5", "X@x.example")]).await;
             }
         ),
         case!(
